@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dwal: a write-ahead log in aligned segment files.
+ *
+ * Many threads append; one write and one sync carry their records; each gets
+ * its own LSN and its own truthful result. A log has one writer (a process that
+ * opened it with dwal_open) and any number of readers (cursors), in the same
+ * process, in another, or without any writer.
+ *
+ *     struct dwal_options options;
+ *     dwal_options_init(&options);
+ *     options.create = DWAL_CREATE_IF_ABSENT;
+ *     struct dwal *log;
+ *     struct dwal_error error;
+ *     if (dwal_open("/var/lib/x/log", &options, &log, &error) != DWAL_OK)
+ *         die(error.text);
+ *     struct dwal_record record = {.data = "hello", .size = 5};
+ *     uint64_t lsn;
+ *     if (dwal_commit(log, &record, &lsn, &error) != DWAL_OK)
+ *         die(error.text);
+ *     dwal_close(log, &error);
+ *
+ * LSNs are 1, 2, 3 …, dense over all records of the log.
+ *
+ * Durability. A record is durable when dwal_wait or dwal_commit returned 0 for
+ * it, or when its LSN is at or below dwal_durable_lsn. It is then found again
+ * after any crash, or the next dwal_open says DWAL_ECORRUPT. A record that was
+ * appended and not waited for becomes durable soon by itself, in LSN order.
+ *
+ * Failure. A write or a sync that fails, comes short or takes longer than
+ * io_timeout_ms is final: the log has failed. Records not known to be durable
+ * then have an unknown outcome (DWAL_EFAILED), all later calls are refused,
+ * and the only way on is to close the log and open it again, which finds out
+ * what is on disk.
+ *
+ * Every function returns 0 or a negative DWAL_E… code, and tells the detail in
+ * @error, which may be NULL. On failure outputs are left alone. The library
+ * never prints, never exits, and calls only options.log.
+ *
+ * Threads. All functions on a struct dwal may be called from any thread at any
+ * time, except that nothing may be called once dwal_close has begun, but for
+ * calls that were already waiting. A cursor belongs to one thread at a time.
+ * After fork() the child must not use the log.
+ */
+#ifndef DWAL_H
+#define DWAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dwal_error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DWAL_VERSION_MAJOR 0
+#define DWAL_VERSION_MINOR 1
+#define DWAL_VERSION_PATCH 0
+
+/* "0.1.0 (CRC-32 by zlib)". Static. */
+const char *dwal_version(void);
+
+/* ---- options ---- */
+
+enum dwal_create {
+    DWAL_CREATE_NEVER = 0,     /* DWAL_ENOENT where there is no log */
+    DWAL_CREATE_IF_ABSENT = 1, /* makes the directory too, but not its parent */
+    DWAL_CREATE_NEW = 2        /* DWAL_EEXIST where there is one */
+};
+
+enum dwal_direct {
+    DWAL_DIRECT_REQUIRED = 0, /* DWAL_EUNSUPPORTED where O_DIRECT is refused */
+    DWAL_DIRECT_PREFERRED = 1,
+    DWAL_DIRECT_OFF = 2 /* through the page cache; durable all the same */
+};
+
+enum dwal_sync {
+    DWAL_SYNC_AUTO = 0,
+    DWAL_SYNC_DSYNC = 1, /* each write with RWF_DSYNC */
+    DWAL_SYNC_FDSYNC = 2 /* writes, then one IOCB_CMD_FDSYNC over them */
+};
+
+enum dwal_submit {
+    /* A thread of the log submits and reaps. Callers always come back by their
+     * deadline, also when io_submit blocks on a frozen filesystem. */
+    DWAL_SUBMIT_THREAD = 0,
+    /* Who waits submits for all. Saves two context switches a commit, but a
+     * caller inside a blocked io_submit cannot come back before it ends. */
+    DWAL_SUBMIT_CALLER = 1
+};
+
+enum dwal_log_level { DWAL_LOG_WARNING = 1, DWAL_LOG_NOTICE = 2 };
+
+enum dwal_preset {
+    /* The shortest commit of few threads: callers submit. */
+    DWAL_PRESET_LATENCY = 0,
+    /* The default. */
+    DWAL_PRESET_BALANCED = 1,
+    /* The most bytes a second: larger batches, more of them in flight. */
+    DWAL_PRESET_THROUGHPUT = 2
+};
+
+/* Fill with dwal_options_init, then change what should differ. */
+struct dwal_options {
+    size_t size; /* of this struct; set by dwal_options_init */
+
+    int create; /* enum dwal_create; DWAL_CREATE_NEVER */
+
+    /* Bytes of each segment file that will be made, a multiple of the block
+     * size, 64 KiB to 1 TiB; 64 MiB. A record must fit into a segment. */
+    uint64_t segment_size;
+    /* A segment older than this is left at the next append; 0: never. */
+    uint64_t segment_age_max_ms;
+    /* Bytes, a power of two, 4096 to 65536; 0: what the device wants, 4096 at
+     * least. */
+    uint32_t block_size;
+    int direct; /* enum dwal_direct; DWAL_DIRECT_PREFERRED */
+    int sync;   /* enum dwal_sync; DWAL_SYNC_AUTO */
+    int submit; /* enum dwal_submit */
+
+    /* Bounds on what is appended and not yet durable, for every caller alike.
+     * Bytes of staging memory, 1 MiB to 1 GiB; records, 1 to 2^30. Memory is
+     * touched only as it is used. */
+    uint64_t queue_bytes_max;
+    uint32_t queue_records_max;
+    /* A batch is closed at this size; a larger record gets its own. */
+    uint64_t batch_bytes_max;
+    /* Batches under I/O at once, 1 to 32. */
+    uint32_t in_flight_max;
+
+    /* How long dwal_append waits for room; 0: refuse at once. */
+    int append_timeout_ms;
+    /* How long a write or a sync may take before the log has failed. */
+    int io_timeout_ms;
+    /* One that takes longer is reported through the log callback; 0: never. */
+    int slow_io_ms;
+    /* After so long without a commit, one small write makes even the last
+     * record provable after a crash (SPEC 11.10); 0: never. */
+    int mark_delay_ms;
+
+    /* At open, check at least the newest so many bytes of the log, even where
+     * recovery does not need them; 256 MiB. UINT64_MAX: all of it. */
+    uint64_t verify_bytes;
+
+    /* Called with one line of text, from any thread, never from two at once
+     * for one log, and never while a lock is held that a dwal function needs.
+     * Must not call dwal functions on this log. May be NULL. */
+    void (*log)(void *log_argument, int level, const char *text);
+    void *log_argument;
+};
+
+/* The defaults, which are those of DWAL_PRESET_BALANCED. */
+void dwal_options_init(struct dwal_options *options);
+
+/* Sets submit, queue limits, batch_bytes_max and in_flight_max together.
+ * DWAL_EINVAL: no such preset. */
+int dwal_options_preset(struct dwal_options *options, int preset);
+
+/* ---- the log ---- */
+
+struct dwal;
+
+struct dwal_record {
+    uint64_t lsn;     /* set by cursors; ignored by appends */
+    const void *data; /* may be NULL if size is 0 */
+    uint32_t size;    /* bytes */
+    uint16_t type;    /* the application's own, like all that follow */
+    uint16_t flags;
+    uint32_t tenant;
+    uint32_t shard;
+};
+
+/*
+ * Open the log in directory @path for writing, or create it.
+ *
+ * Locks it, recovers it, and changes nothing on disk until the first append,
+ * trim or rotation (creation excepted). A torn tail is accepted, and told
+ * through options.log: the records in it were possibly, not provably,
+ * acknowledged. Proven loss is refused. @options may be NULL: the defaults. Its
+ * content is copied. *@log is freed by dwal_close.
+ *
+ * Returns 0, or:
+ *   DWAL_EINVAL       an option is out of its limits (the text names it)
+ *   DWAL_ENOENT       no log here, and not asked to create one
+ *   DWAL_EEXIST       DWAL_CREATE_NEW, and there is one
+ *   DWAL_EBUSY        another writer, perhaps in this process, has it; or one
+ *                     that is gone has I/O on its way that never came back
+ *   DWAL_ECORRUPT     acknowledged data is damaged or gone; walfsck tells more
+ *   DWAL_EIO          something could not be read, made or locked
+ *   DWAL_ENOSPC       no space to create it
+ *   DWAL_EVERSION     a newer dwal is needed
+ *   DWAL_EUNSUPPORTED DWAL_DIRECT_REQUIRED, and O_DIRECT is refused
+ *   DWAL_ENOMEM
+ */
+int dwal_open(const char *path, const struct dwal_options *options,
+              struct dwal **log, struct dwal_error *error);
+
+/*
+ * Stage one record for the next batch.
+ *
+ * Copies @record->size bytes, so the caller may reuse them at once. The record
+ * is not yet durable: it is once dwal_wait(@log, *@lsn, ...) returns 0. It will
+ * be written without being waited for. Any thread. Blocks only while the
+ * staging buffers are full or no segment is ready, and then for
+ * options.append_timeout_ms at most.
+ *
+ * Returns 0 and sets *@lsn (which may be NULL). Otherwise gives no LSN:
+ *   DWAL_EINVAL   larger than dwal_record_size_max(@log)
+ *   DWAL_EAGAIN   the buffers stayed full
+ *   DWAL_ENOSPC   there is no space for a next segment; trim, or free some: the
+ *                 log goes on by itself
+ *   DWAL_EFAILED  an earlier write failed; reopen the log to recover
+ *   DWAL_ECLOSED  dwal_close has begun
+ *   DWAL_ENOMEM   the first append could not start the log's thread
+ */
+int dwal_append(struct dwal *log, const struct dwal_record *record,
+                uint64_t *lsn, struct dwal_error *error);
+
+/*
+ * Stage @count records that belong together: after a crash all of them are
+ * there or none. They get consecutive LSNs, *@first_lsn and on. Otherwise as
+ * dwal_append; DWAL_EINVAL also if count is 0 or more than 65,536, or if they
+ * do not fit together into dwal_record_size_max(@log) bytes, each counted with
+ * 40 bytes more than its payload.
+ */
+int dwal_append_batch(struct dwal *log, const struct dwal_record *records,
+                      size_t count, uint64_t *first_lsn,
+                      struct dwal_error *error);
+
+/*
+ * Wait until the record with @lsn, and with it all before it, is durable; at
+ * most @timeout_ms (0: only look; negative: without a limit of its own, which
+ * the log's I/O timeout then bounds).
+ *
+ *   0              durable, whatever happened to the log afterwards
+ *   DWAL_ETIMEDOUT not yet; it may still become so
+ *   DWAL_EFAILED   the log failed before: the outcome is unknown
+ *   DWAL_EINVAL    no record has this LSN
+ */
+int dwal_wait(struct dwal *log, uint64_t lsn, int timeout_ms,
+              struct dwal_error *error);
+
+/*
+ * dwal_append, then dwal_wait without a limit of its own. *@lsn is set as soon
+ * as there is one, also if the outcome then is DWAL_EFAILED. The codes of both;
+ * every code but DWAL_EFAILED means that the record is not in the log.
+ */
+int dwal_commit(struct dwal *log, const struct dwal_record *record,
+                uint64_t *lsn, struct dwal_error *error);
+
+/* The last LSN of the durable prefix, 0 if there is none. Any thread, no lock,
+ * no system call. Never moves back. */
+uint64_t dwal_durable_lsn(const struct dwal *log);
+
+/* The first LSN that has not been trimmed; dwal_durable_lsn + 1 in a log
+ * without records. */
+uint64_t dwal_first_lsn(const struct dwal *log);
+
+/* The largest payload that dwal_append accepts, in bytes: bounded by
+ * segment_size and queue_bytes_max; more than 16 MiB with the defaults. */
+uint32_t dwal_record_size_max(const struct dwal *log);
+
+/*
+ * Go on in a new segment: records appended after the return are there. Does
+ * nothing if the current segment has no records yet. Durable on return.
+ * Returns 0 or the codes of dwal_commit.
+ */
+int dwal_rotate(struct dwal *log, struct dwal_error *error);
+
+/*
+ * Declare that records below @lsn are no longer needed. Durable on return. They
+ * cannot be read any more; whole segments of them are recycled, at once as far
+ * as the trim record lies in a later segment, which dwal_rotate can see to.
+ * A lower @lsn than before does nothing.
+ *
+ * Returns 0, the codes of dwal_commit, or DWAL_EINVAL if @lsn is larger than
+ * dwal_durable_lsn + 1.
+ */
+int dwal_trim(struct dwal *log, uint64_t lsn, struct dwal_error *error);
+
+/*
+ * Write what was appended, note the clean end, release everything. Waits for
+ * I/O for io_timeout_ms at most. Frees @log in every case.
+ *
+ *   0             all that was ever appended is durable
+ *   DWAL_EFAILED  the log had failed, or failed now; the text says whether I/O
+ *                 was left on its way. Then buffers and the lock stay until it
+ *                 ends, so that nobody opens the log under a late write.
+ */
+int dwal_close(struct dwal *log, struct dwal_error *error);
+
+/* ---- reading ---- */
+
+struct dwal_cursor;
+
+/* Initialise with dwal_cursor_options_init. A record must match all filters
+ * that are set. */
+struct dwal_cursor_options {
+    size_t size;        /* of this struct */
+    uint64_t start_lsn; /* 0: from the first that is there */
+    int filter_type, filter_tenant, filter_shard; /* not 0: it applies */
+    uint16_t type;
+    uint32_t tenant;
+    uint32_t shard;
+};
+
+void dwal_cursor_options_init(struct dwal_cursor_options *options);
+
+/*
+ * Open a cursor on the log in @path. Needs read permission only, takes no
+ * lock, changes nothing. In the writer's process it sees what dwal_durable_lsn
+ * says; in others, while a writer has the log, what the log's own watermarks
+ * prove, which is everything once the writer pauses for mark_delay_ms; with no
+ * writer, what dwal_open would find. @options may be NULL.
+ *
+ * Returns 0, or DWAL_EINVAL, DWAL_ENOENT, DWAL_EIO, DWAL_EVERSION, DWAL_ENOMEM,
+ * DWAL_ETRIMMED (start_lsn is below the first), DWAL_ECORRUPT (not even a
+ * beginning can be read; other damage is reported when it is reached).
+ */
+int dwal_cursor_open(const char *path,
+                     const struct dwal_cursor_options *options,
+                     struct dwal_cursor **cursor, struct dwal_error *error);
+
+/*
+ * The next record that matches, in LSN order. record->data stays valid until
+ * the next call on the cursor.
+ *
+ *   0              *@record is set
+ *   DWAL_END       none behind the last durable one; call again for later ones
+ *   DWAL_ECORRUPT  the next record is damaged or missing; the text says where
+ *   DWAL_ETRIMMED  it was trimmed since; seek to go on
+ *   DWAL_ECUT      records that the cursor has shown were cut off; seek to go on
+ *   DWAL_EIO       it could not be read
+ *   DWAL_EVERSION, DWAL_ENOMEM
+ */
+int dwal_cursor_next(struct dwal_cursor *cursor, struct dwal_record *record,
+                     struct dwal_error *error);
+
+/* Go to @lsn (0: the first that is there): the next record is that one or the
+ * first behind it that matches. @lsn may lie behind the end. DWAL_ETRIMMED
+ * leaves the cursor where it was; also DWAL_EIO, DWAL_ECORRUPT. */
+int dwal_cursor_seek(struct dwal_cursor *cursor, uint64_t lsn,
+                     struct dwal_error *error);
+
+void dwal_cursor_close(struct dwal_cursor *cursor);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
