@@ -69,8 +69,11 @@ int dwal__error_step(struct dwal_error *error, int code, const char *format,
     va_start(arguments, format);
     int used = vsnprintf(error->text, sizeof error->text, format, arguments);
     va_end(arguments);
-    if (used >= 0 && (size_t)used < sizeof error->text)
-        snprintf(error->text + used, sizeof error->text - (size_t)used, ": %s",
-                 inner);
+    if (used < 0 || (size_t)used >= sizeof error->text)
+        return error->code;
+    /* What does not fit is cut at the end: the innermost step. */
+    if (snprintf(error->text + used, sizeof error->text - (size_t)used, ": %s",
+                 inner) < 0)
+        error->text[used] = '\0';
     return error->code;
 }
