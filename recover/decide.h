@@ -23,7 +23,9 @@ enum dwal__fact {
     DWAL__FACT_READ_ERROR = 1u << 0,      /* something could not be read */
     DWAL__FACT_LOCK = 1u << 1,            /* LOCK exists, valid or not */
     DWAL__FACT_SEGMENTS = 1u << 2,        /* there are .wal files */
-    DWAL__FACT_HEADERS = 1u << 3,         /* some batch header is readable */
+    DWAL__FACT_HEADERS = 1u << 3,         /* some block shows a batch: it is
+                                           * readable, newer or damaged. Looked
+                                           * for only where LOCK is missing */
     DWAL__FACT_BAD_STRUCTURE = 1u << 4,   /* LOCK or a segment is not as 7.1
                                            * wants it (missing LOCK: no) */
     DWAL__FACT_LIVE_END = 1u << 5,        /* E is not (0, 0) */
