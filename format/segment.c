@@ -186,8 +186,8 @@ enum dwal__fault dwal__lock_decode(const uint8_t *bytes, size_t size,
     const char *text = (const char *)bytes + sizeof LOCK_TEXT - 1;
     for (int i = 0, at = 0; i < DWAL__UUID_SIZE; i++, at += 2) {
         uint64_t value;
-        if (text[at] == '-')
-            at++;
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            at++; /* a dash, or so the comparison below will see to */
         if (!hex_parse(text + at, 2, &value))
             return DWAL__FAULT_FIELD;
         found.bytes[i] = (uint8_t)value;

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every test file begins with: cmocka with the headers that it needs, and
+ * checks that name the row of a table when they fail. A seeded generator, whose
+ * seed is printed and can be given back in DWAL_SEED.
+ */
+#ifndef DWAL_TESTS_CHECK_H
+#define DWAL_TESTS_CHECK_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "format/fault.h"
+
+/* Fails, naming @what, unless @got is @expected. */
+static inline void check_fault(const char *what, enum dwal__fault got,
+                               enum dwal__fault expected) {
+    if (got != expected)
+        fail_msg("%s: got \"%s\", expected \"%s\"", what, dwal__fault_text(got),
+                 dwal__fault_text(expected));
+}
+
+/* Like assert_true, and says for which case of a loop it failed. */
+#define check_that(condition, ...)                                             \
+    do {                                                                       \
+        if (!(condition)) {                                                    \
+            print_error("for " __VA_ARGS__);                                   \
+            print_error("\n");                                                 \
+            fail_msg("%s", #condition);                                        \
+        }                                                                      \
+    } while (0)
+
+/* splitmix64: small, good enough, the same everywhere. */
+static inline uint64_t check_random(uint64_t *state) {
+    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+    return z ^ z >> 31;
+}
+
+/* The seed of this run: DWAL_SEED, or @fallback. Printed, for a replay. */
+static inline uint64_t check_seed(uint64_t fallback) {
+    const char *text = getenv("DWAL_SEED");
+    uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : fallback;
+    print_message("DWAL_SEED=%llu\n", (unsigned long long)seed);
+    return seed;
+}
+
+static inline void check_fill(uint64_t *state, void *bytes, size_t size) {
+    uint8_t *at = bytes;
+    for (size_t i = 0; i < size; i++)
+        at[i] = (uint8_t)check_random(state);
+}
+
+#endif
