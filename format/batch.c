@@ -242,6 +242,11 @@ enum dwal__fault dwal__start_decode(const uint8_t *bytes, size_t size,
     return DWAL__FAULT_NONE;
 }
 
+uint64_t dwal__start_first_lsn(const struct dwal__start *start) {
+    bool reset = (start->flags & DWAL__START_RESET) != 0;
+    return (reset ? start->trim_lsn : start->previous_lsn) + 1;
+}
+
 const char *dwal__system_type_name(uint16_t type) {
     switch (type) {
     case DWAL__SYSTEM_START:

@@ -152,6 +152,9 @@ uint32_t dwal__start_encode(const struct dwal__start *start, uint8_t *bytes);
 enum dwal__fault dwal__start_decode(const uint8_t *bytes, size_t size,
                                     struct dwal__start *start);
 
+/* The first LSN of the segment that begins with @start (SPEC 7.2). */
+uint64_t dwal__start_first_lsn(const struct dwal__start *start);
+
 /* "start", "trim", … or NULL for a type that this dwal does not know. */
 const char *dwal__system_type_name(uint16_t type);
 
