@@ -128,8 +128,8 @@ const char *dwal__cli_style(FILE *stream, enum dwal__cli_style style) {
 
 /* ---- messages ---- */
 
-static void message(enum dwal__cli_style style, const char *format,
-                    va_list arguments) {
+__attribute__((format(printf, 2, 0))) static void
+message(enum dwal__cli_style style, const char *format, va_list arguments) {
     char text[2048];
     char shown[4 * sizeof text];
     vsnprintf(text, sizeof text, format, arguments);
