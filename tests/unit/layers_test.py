@@ -21,7 +21,7 @@ LAYERS = {
     "fsck": {"recover", "format"},
 }
 # A client of the public library, which happens to live beside the tools.
-CLIENTS = {"fsck/walput.c": {"dwal.h", "dwal_error.h", "cli.h"}}
+CLIENTS = {"fsck/walput.c": {"dwal.h", "cli.h", "walput_input.h"}}
 
 # Installed side by side, so the one names the other without a folder.
 PUBLIC = {"src/dwal.h": {"dwal_error.h"}}

@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * walput: appends standard input to a log, a record a line. A client of the
+ * public library like any other: it includes dwal.h and nothing behind it.
+ *
+ * Records get their LSNs in the order of the input, whatever the number of
+ * threads, because reading a record and appending it happen under one lock. So
+ * record i of the input has the LSN first + i - 1, and a walput that was killed
+ * leaves a beginning of its input. What takes time, waiting for the disk, is
+ * done outside of the lock by all threads at once.
+ *
+ * An acknowledgement is one line, one write(2), after the record is durable. A
+ * kill may cut the last line short on some kinds of files: without its newline
+ * it does not count.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "dwal.h"
+#include "walput_input.h"
+
+#define THREADS_MAX 1024
+
+/* What the command line says. */
+struct settings {
+    const char *path;
+    struct dwal_options options;
+    struct dwal_record record; /* type, flags, tenant, shard */
+    bool framed;
+    bool ack;
+    bool verbose;
+    bool quiet;
+    unsigned threads;
+};
+
+/* The work that the threads share. */
+struct put {
+    const struct settings *settings;
+    struct dwal *log;
+    int stop_fd; /* eventfd, readable once no more is to be read */
+    int done_fd; /* eventfd, counts threads that ended */
+    atomic_bool stopped;
+
+    /* Guards input, first_lsn, last_lsn: reading and appending. Taken before
+     * none of the others. */
+    pthread_mutex_t input_lock;
+    struct dwal__input input;
+    uint64_t first_lsn, last_lsn; /* appended; 0: none */
+
+    pthread_mutex_t ack_lock; /* guards standard output */
+
+    pthread_mutex_t error_lock; /* guards error: the first one */
+    char error[DWAL_ERROR_TEXT_SIZE + 64];
+};
+
+/* The library may report from its own thread while main draws the bar. */
+static pthread_mutex_t screen_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void log_report(void *argument, int level, const char *text) {
+    const struct settings *settings = argument;
+    pthread_mutex_lock(&screen_lock);
+    if (level == DWAL_LOG_WARNING)
+        dwal__cli_warning("%s", text);
+    else if (settings->verbose)
+        dwal__cli_note("%s", text);
+    pthread_mutex_unlock(&screen_lock);
+}
+
+/* ---- the threads ---- */
+
+static void event_signal(int fd) {
+    uint64_t one = 1;
+    while (write(fd, &one, sizeof one) < 0 && errno == EINTR)
+        continue;
+}
+
+static void put_stop(struct put *put) {
+    put->stopped = true;
+    event_signal(put->stop_fd);
+}
+
+/* Keeps the first failure, which is the cause of those that follow. */
+static void put_fail(struct put *put, const char *step, const char *text) {
+    pthread_mutex_lock(&put->error_lock);
+    if (put->error[0] == '\0')
+        snprintf(put->error, sizeof put->error, "%s%s", step, text);
+    pthread_mutex_unlock(&put->error_lock);
+    put_stop(put);
+}
+
+/* Appends the blob, for as long as it takes: buffers that stay full mean a
+ * slow disk, and a disk that stands still fails the log by itself. Caller holds
+ * input_lock. */
+static bool blob_append(struct put *put, const struct dwal__blob *blob,
+                        uint64_t *lsn) {
+    struct dwal_record record = put->settings->record;
+    struct dwal_error error;
+    record.data = blob->bytes;
+    record.size = blob->size;
+    int code;
+    do
+        code = dwal_append(put->log, &record, lsn, &error);
+    while (code == DWAL_EAGAIN && !put->stopped);
+    if (code == DWAL_OK) {
+        if (put->first_lsn == 0)
+            put->first_lsn = *lsn;
+        put->last_lsn = *lsn;
+        return true;
+    }
+    if (code != DWAL_EAGAIN)
+        put_fail(put, "", error.text);
+    return false;
+}
+
+/* Reads the next record and appends it, in one step. False: no more. */
+static bool record_move(struct put *put, struct dwal__blob *blob,
+                        uint64_t *lsn) {
+    bool moved = false;
+    pthread_mutex_lock(&put->input_lock);
+    if (!put->stopped)
+        switch (dwal__input_next(&put->input, blob)) {
+        case DWAL__INPUT_RECORD:
+            moved = blob_append(put, blob, lsn);
+            break;
+        case DWAL__INPUT_ERROR:
+            put_fail(put, "", put->input.error);
+            break;
+        case DWAL__INPUT_END:
+        case DWAL__INPUT_STOPPED:
+            break;
+        }
+    pthread_mutex_unlock(&put->input_lock);
+    return moved;
+}
+
+/* One line, whole, in one write unless the kernel takes less. */
+static bool ack_write(struct put *put, uint64_t lsn) {
+    char line[24];
+    size_t size = (size_t)snprintf(line, sizeof line, "%" PRIu64 "\n", lsn);
+    size_t at = 0;
+    int failed = 0;
+    pthread_mutex_lock(&put->ack_lock);
+    while (at < size && failed == 0) {
+        ssize_t count = write(STDOUT_FILENO, line + at, size - at);
+        if (count >= 0)
+            at += (size_t)count;
+        else if (errno != EINTR)
+            failed = errno;
+    }
+    pthread_mutex_unlock(&put->ack_lock);
+    if (failed != 0)
+        put_fail(put, "cannot write standard output: ", strerror(failed));
+    return failed == 0;
+}
+
+static bool record_acknowledge(struct put *put, uint64_t lsn) {
+    struct dwal_error error;
+    if (dwal_wait(put->log, lsn, -1, &error) != DWAL_OK) {
+        put_fail(put, "", error.text);
+        return false;
+    }
+    return ack_write(put, lsn);
+}
+
+static void *thread_run(void *argument) {
+    struct put *put = argument;
+    struct dwal__blob blob = {0};
+    uint64_t lsn;
+    while (record_move(put, &blob, &lsn))
+        if (put->settings->ack && !record_acknowledge(put, lsn))
+            break;
+    free(blob.bytes);
+    event_signal(put->done_fd);
+    return NULL;
+}
+
+/* ---- the main thread while the others work ---- */
+
+/* The size of standard input, 0 if it is no file. */
+static uint64_t input_size(void) {
+    struct stat stat;
+    if (fstat(STDIN_FILENO, &stat) != 0 || !S_ISREG(stat.st_mode))
+        return 0;
+    off_t at = lseek(STDIN_FILENO, 0, SEEK_CUR);
+    return at >= 0 && at < stat.st_size ? (uint64_t)(stat.st_size - at) : 0;
+}
+
+/* Waits for @running threads; signals are let in only here, so that none is
+ * missed between looking and waiting. */
+static void threads_await(struct put *put, unsigned running,
+                          const sigset_t *signals) {
+    uint64_t total = put->settings->quiet ? 0 : input_size();
+    struct timespec tick = {.tv_nsec = 100 * 1000 * 1000};
+    bool bar = total > 0 && isatty(STDERR_FILENO);
+    if (bar)
+        dwal__cli_progress_begin("appending");
+    while (running > 0) {
+        struct pollfd done = {.fd = put->done_fd, .events = POLLIN};
+        if (dwal__cli_cancelled() && !put->stopped)
+            put_stop(put);
+        ppoll(&done, 1, bar ? &tick : NULL, signals);
+        uint64_t count;
+        if ((done.revents & POLLIN) != 0 &&
+            read(put->done_fd, &count, sizeof count) == sizeof count)
+            running -= (unsigned)count;
+        if (bar) {
+            pthread_mutex_lock(&screen_lock);
+            dwal__cli_progress_update(put->input.bytes, total);
+            pthread_mutex_unlock(&screen_lock);
+        }
+    }
+    dwal__cli_progress_end();
+}
+
+/* Runs the threads, with the signals that cancel blocked in all of them. */
+static void threads_run(struct put *put) {
+    pthread_t *threads = calloc(put->settings->threads, sizeof *threads);
+    if (threads == NULL) {
+        put_fail(put, "", "no memory for threads");
+        return;
+    }
+    sigset_t cancelling, before;
+    sigemptyset(&cancelling);
+    sigaddset(&cancelling, SIGINT);
+    sigaddset(&cancelling, SIGTERM);
+    sigaddset(&cancelling, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &cancelling, &before);
+    unsigned count = 0;
+    while (count < put->settings->threads) {
+        int failed = pthread_create(&threads[count], NULL, thread_run, put);
+        if (failed != 0) {
+            put_fail(put, "cannot start a thread: ", strerror(failed));
+            break;
+        }
+        count++;
+    }
+    threads_await(put, count, &before);
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    free(threads);
+}
+
+/* ---- one log, from open to close ---- */
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Tells what came of it; @durable is the last LSN that is known to be so. */
+static void result_report(const struct put *put, uint64_t durable,
+                          double seconds) {
+    const struct settings *settings = put->settings;
+    uint64_t count =
+        put->first_lsn == 0 ? 0 : put->last_lsn - put->first_lsn + 1;
+    if (durable < put->last_lsn) {
+        dwal__cli_error("records up to LSN %" PRIu64 " are durable; %" PRIu64
+                        " to %" PRIu64 " may or may not be: walfsck tells",
+                        durable, durable + 1, put->last_lsn);
+        return;
+    }
+    bool failed = put->error[0] != '\0';
+    if (settings->quiet ||
+        (!settings->verbose && !failed && !isatty(STDERR_FILENO)))
+        return;
+    char size[DWAL__SIZE_TEXT], rate[DWAL__SIZE_TEXT];
+    uint64_t bytes = put->input.bytes;
+    dwal__cli_size_text(bytes, size);
+    dwal__cli_size_text((uint64_t)((double)bytes / seconds), rate);
+    if (count == 0)
+        dwal__cli_note("no records were appended");
+    else
+        dwal__cli_note("%" PRIu64 " records, %s, LSN %" PRIu64 " to %" PRIu64
+                       ", durable in %.2f s (%s/s)",
+                       count, size, put->first_lsn, put->last_lsn, seconds,
+                       rate);
+}
+
+/* Appends all of the input to the open log, and closes it. */
+static int put_run(struct put *put) {
+    double begin = seconds_now();
+    threads_run(put);
+    uint64_t durable = dwal_durable_lsn(put->log);
+    struct dwal_error error;
+    if (dwal_close(put->log, &error) == DWAL_OK)
+        durable = put->last_lsn;
+    else
+        put_fail(put, "", error.text);
+    double seconds = seconds_now() - begin;
+    if (put->error[0] != '\0')
+        dwal__cli_error("%s", put->error);
+    result_report(put, durable, seconds > 1e-6 ? seconds : 1e-6);
+    if (put->error[0] != '\0')
+        return DWAL__EXIT_ERROR;
+    return dwal__cli_cancelled() ? DWAL__EXIT_CANCELLED : DWAL__EXIT_CLEAN;
+}
+
+static int settings_run(const struct settings *settings) {
+    struct put put = {.settings = settings};
+    struct dwal_error error;
+    int status = DWAL__EXIT_ERROR;
+    pthread_mutex_init(&put.input_lock, NULL);
+    pthread_mutex_init(&put.ack_lock, NULL);
+    pthread_mutex_init(&put.error_lock, NULL);
+    put.stop_fd = eventfd(0, EFD_CLOEXEC);
+    put.done_fd = eventfd(0, EFD_CLOEXEC);
+    if (put.stop_fd < 0 || put.done_fd < 0) {
+        dwal__cli_error("eventfd: %s", strerror(errno));
+        goto fds;
+    }
+    if (dwal_open(settings->path, &settings->options, &put.log, &error) !=
+        DWAL_OK) {
+        dwal__cli_error("%s", error.text);
+        goto fds;
+    }
+    if (!dwal__input_begin(&put.input, STDIN_FILENO, put.stop_fd,
+                           settings->framed, dwal_record_size_max(put.log))) {
+        dwal__cli_error("no memory");
+        dwal_close(put.log, NULL);
+        goto fds;
+    }
+    status = put_run(&put);
+    dwal__input_release(&put.input);
+fds:
+    if (put.stop_fd >= 0)
+        close(put.stop_fd);
+    if (put.done_fd >= 0)
+        close(put.done_fd);
+    return status;
+}
+
+/* ---- the command line ---- */
+
+enum option_code {
+    OPTION_ACK = 256,
+    OPTION_FRAMED,
+    OPTION_TYPE,
+    OPTION_FLAGS,
+    OPTION_TENANT,
+    OPTION_SHARD,
+    OPTION_CREATE,
+    OPTION_PRESET,
+    OPTION_SEGMENT_SIZE,
+    OPTION_BLOCK_SIZE,
+    OPTION_SYNC,
+    OPTION_DIRECT,
+    OPTION_COLOR,
+    OPTION_HELP,
+    OPTION_VERSION
+};
+
+static const struct option long_options[] = {
+    {"ack", no_argument, NULL, OPTION_ACK},
+    {"framed", no_argument, NULL, OPTION_FRAMED},
+    {"threads", required_argument, NULL, 't'},
+    {"type", required_argument, NULL, OPTION_TYPE},
+    {"flags", required_argument, NULL, OPTION_FLAGS},
+    {"tenant", required_argument, NULL, OPTION_TENANT},
+    {"shard", required_argument, NULL, OPTION_SHARD},
+    {"create", required_argument, NULL, OPTION_CREATE},
+    {"preset", required_argument, NULL, OPTION_PRESET},
+    {"segment-size", required_argument, NULL, OPTION_SEGMENT_SIZE},
+    {"block-size", required_argument, NULL, OPTION_BLOCK_SIZE},
+    {"sync", required_argument, NULL, OPTION_SYNC},
+    {"direct", required_argument, NULL, OPTION_DIRECT},
+    {"quiet", no_argument, NULL, 'q'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"color", required_argument, NULL, OPTION_COLOR},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {NULL, 0, NULL, 0}};
+
+/* clang-format off */
+static const char help[] =
+"Usage: walput [OPTION]... DIR\n"
+"Append standard input to the write-ahead log in DIR, a record a line.\n"
+"\n"
+"  -t, --threads N      append from N threads, 1 to 1024; 1. LSNs follow the\n"
+"                       order of the input all the same\n"
+"      --ack            print each record's LSN on a line of its own, once the\n"
+"                       record is durable, before a thread reads its next one\n"
+"      --framed         records are blobs: length (32 bits, little-endian), bytes\n"
+"      --type N         give the records this type, 0 to 65535; 0\n"
+"      --flags N        ... these flags, 0 to 65535; 0\n"
+"      --tenant N       ... this tenant id, 32 bits; 0\n"
+"      --shard N        ... this shard id, 32 bits; 0\n"
+"\n"
+"      --create WHEN    make the log: never, if-absent (the default), or new,\n"
+"                       which fails if there is one\n"
+"      --preset NAME    latency, balanced (the default), throughput\n"
+"      --segment-size SIZE  bytes of a new segment file; 64M\n"
+"      --block-size SIZE    bytes of a block; what the disk wants\n"
+"      --sync HOW       auto, dsync (with each write), fdsync (after them)\n"
+"      --direct HOW     O_DIRECT: required, preferred (the default), off\n"
+"\n"
+"  -q, --quiet          no report, no progress bar\n"
+"  -v, --verbose        report also when standard error is no terminal\n"
+"      --color WHEN     auto, always, never\n"
+"      --help, --version\n"
+"\n"
+"A line is appended without its newline; it may be empty and may hold any other\n"
+"byte. Of acknowledgements, only lines with their newline count.\n"
+"\n"
+"Exit status: 0 all records are durable, 8 something failed (the message tells\n"
+"what is durable), 16 wrong usage, 32 stopped by a signal; what was appended\n"
+"until then is durable.\n";
+/* clang-format on */
+
+/* Finds @text among @names, whose index is the value. */
+static bool choice_parse(const char *option, const char *text,
+                         const char *const *names, int *value) {
+    for (int i = 0; names[i] != NULL; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *value = i;
+            return true;
+        }
+    dwal__cli_usage("%s: '%s' is not one of those that --help names", option,
+                    text);
+    return false;
+}
+
+/* In the order of the enums of dwal.h, whose values start at 0. */
+static const char *const create_names[] = {"never", "if-absent", "new", NULL};
+static const char *const preset_names[] = {"latency", "balanced", "throughput",
+                                           NULL};
+static const char *const sync_names[] = {"auto", "dsync", "fdsync", NULL};
+static const char *const direct_names[] = {"required", "preferred", "off",
+                                           NULL};
+static_assert(DWAL_CREATE_NEW == 2 && DWAL_PRESET_THROUGHPUT == 2 &&
+                  DWAL_SYNC_FDSYNC == 2 && DWAL_DIRECT_OFF == 2,
+              "names of options");
+
+/* Options that say what the log shall be like. */
+static bool log_option_parse(struct dwal_options *options, int code,
+                             const char *text) {
+    uint64_t number;
+    int preset;
+    switch (code) {
+    case OPTION_CREATE:
+        return choice_parse("--create", text, create_names, &options->create);
+    case OPTION_PRESET:
+        return choice_parse("--preset", text, preset_names, &preset) &&
+               dwal_options_preset(options, preset) == DWAL_OK;
+    case OPTION_SEGMENT_SIZE:
+        return dwal__cli_size("--segment-size", text, 65536, UINT64_C(1) << 40,
+                              &options->segment_size);
+    case OPTION_BLOCK_SIZE:
+        if (!dwal__cli_size("--block-size", text, 4096, 65536, &number))
+            return false;
+        options->block_size = (uint32_t)number;
+        return true;
+    case OPTION_SYNC:
+        return choice_parse("--sync", text, sync_names, &options->sync);
+    case OPTION_DIRECT:
+        return choice_parse("--direct", text, direct_names, &options->direct);
+    default:
+        return false; /* getopt has told */
+    }
+}
+
+static bool option_parse(struct settings *settings, int code,
+                         const char *text) {
+    uint64_t number;
+    switch (code) {
+    case OPTION_ACK:
+        settings->ack = true;
+        return true;
+    case OPTION_FRAMED:
+        settings->framed = true;
+        return true;
+    case 'q':
+        settings->quiet = true;
+        return true;
+    case 'v':
+        settings->verbose = true;
+        return true;
+    case OPTION_COLOR:
+        return dwal__cli_color_set(text);
+    case 't':
+        if (!dwal__cli_number("--threads", text, 1, THREADS_MAX, &number))
+            return false;
+        settings->threads = (unsigned)number;
+        return true;
+    case OPTION_TYPE:
+        if (!dwal__cli_number("--type", text, 0, UINT16_MAX, &number))
+            return false;
+        settings->record.type = (uint16_t)number;
+        return true;
+    case OPTION_FLAGS:
+        if (!dwal__cli_number("--flags", text, 0, UINT16_MAX, &number))
+            return false;
+        settings->record.flags = (uint16_t)number;
+        return true;
+    case OPTION_TENANT:
+        if (!dwal__cli_number("--tenant", text, 0, UINT32_MAX, &number))
+            return false;
+        settings->record.tenant = (uint32_t)number;
+        return true;
+    case OPTION_SHARD:
+        if (!dwal__cli_number("--shard", text, 0, UINT32_MAX, &number))
+            return false;
+        settings->record.shard = (uint32_t)number;
+        return true;
+    default:
+        return log_option_parse(&settings->options, code, text);
+    }
+}
+
+int main(int argc, char **argv) {
+    struct settings settings = {.threads = 1};
+    dwal__cli_begin("walput", argv);
+    dwal_options_init(&settings.options);
+    settings.options.create = DWAL_CREATE_IF_ABSENT;
+    settings.options.log = log_report;
+    settings.options.log_argument = &settings;
+    for (;;) {
+        int code = getopt_long(argc, argv, "t:qv", long_options, NULL);
+        if (code == -1)
+            break;
+        if (code == OPTION_HELP || code == OPTION_VERSION) {
+            if (code == OPTION_HELP)
+                fputs(help, stdout);
+            else
+                dwal__cli_version();
+            return dwal__cli_end(DWAL__EXIT_CLEAN);
+        }
+        if (!option_parse(&settings, code, optarg)) {
+            if (code == '?')
+                dwal__cli_usage(NULL);
+            return dwal__cli_end(DWAL__EXIT_USAGE);
+        }
+    }
+    if (argc - optind != 1)
+        return dwal__cli_end(dwal__cli_usage(
+            optind == argc ? "which directory?" : "one directory at a time"));
+    settings.path = argv[optind];
+    return dwal__cli_end(settings_run(&settings));
+}
