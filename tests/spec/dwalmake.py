@@ -248,7 +248,7 @@ class Promise:
     def __init__(self):
         self.acked = 0              # acknowledged up to this LSN
         self.trim = 0               # the newest acknowledged trim point
-        self.blobs = [b""]          # the acknowledged blob, then later ones
+        self.blobs = {0: b""}       # by age: the acknowledged and later ones
         self.history = {}           # LSN: (payload, fields); all appended ones
 
     def check(self, result):
@@ -260,7 +260,7 @@ class Promise:
                                                      self.acked)
         if result.trim < self.trim:
             return "trim point %d < %d" % (result.trim, self.trim)
-        if result.metadata not in self.blobs:
+        if result.metadata not in self.blobs.values():
             return "metadata is older than the acknowledged"
         found = [record for _, record in dwalspec.records(result)]
         if ([r.lsn for r in found]
@@ -294,11 +294,12 @@ class Writer:
         self.durable = (0, 0, 0)    # LSN, segment, offset
         self.next_lsn = 1
         self.trim = self.durable_trim = 0
-        self.blob = b""
+        self.blob, self.blob_age = b"", 0
         self.witnessed = True       # the last batch is a witness, or none
         self.clock = 1_700_000_000_000_000_000
         self.promise = Promise()
         self.before_cut = None      # the promise before a cut in progress
+        self.earlier = None         # the files at some earlier time
 
     # -- files ----------------------------------------------------------
 
@@ -419,11 +420,11 @@ class Writer:
             first = last_kept + 1
         payload = start(where[0], where[1], last_kept, where[2], flags,
                         self.trim, self.blob)
-        trim, blob = self.trim, self.blob
+        trim, age = self.trim, self.blob_age
 
         def durable():
             self.trim_is_durable(trim, successor.number)
-            self.blob_is_durable(blob)
+            self.blob_is_durable(age)
             if then:
                 then()
         self.maker = successor
@@ -451,11 +452,9 @@ class Writer:
             self.trim_segment = max(self.trim_segment, segment)
         self.promise.trim = max(self.promise.trim, trim)
 
-    def blob_is_durable(self, blob):
+    def blob_is_durable(self, age):
         blobs = self.promise.blobs
-        if blob in blobs:
-            at = len(blobs) - 1 - blobs[::-1].index(blob)
-            self.promise.blobs = blobs[at:]
+        self.promise.blobs = {a: b for a, b in blobs.items() if a >= age}
 
     def random_payload(self):
         rng = self.rng
@@ -485,7 +484,8 @@ class Writer:
                 wanted.append((struct.pack("<Q", self.trim), TYPE_TRIM))
             elif kind < 0.95:
                 self.blob = rng.randbytes(rng.randrange(0, 60))
-                self.promise.blobs.append(self.blob)
+                self.blob_age += 1
+                self.promise.blobs[self.blob_age] = self.blob
                 wanted.append((self.blob, TYPE_METADATA))
             elif kind < 0.98:
                 wanted.append((b"", TYPE_MARK))
@@ -501,7 +501,7 @@ class Writer:
                 return
         first = self.next_lsn
         lsn = first
-        trim, blob, number = self.trim, self.blob, self.maker.number
+        trim, age, number = self.trim, self.blob_age, self.maker.number
         for payload, fields in wanted:
             if isinstance(fields, dict):
                 self.promise.history[lsn] = (payload, fields)
@@ -509,7 +509,7 @@ class Writer:
 
         def durable():
             self.trim_is_durable(trim, number)
-            self.blob_is_durable(blob)
+            self.blob_is_durable(age)
         self.seal(records, first, lsn - first, durable)
 
     def encode(self, wanted):
@@ -558,7 +558,7 @@ class Writer:
         """A cut begins: until it is acknowledged, the log is cut or it is not."""
         old = self.before_cut = self.promise
         new = self.promise = Promise()
-        new.acked, new.trim, new.blobs = acked, old.trim, list(old.blobs)
+        new.acked, new.trim, new.blobs = acked, old.trim, dict(old.blobs)
         new.history = {lsn: value for lsn, value in old.history.items()
                        if lsn <= keep}
         self.next_lsn = keep + 1
@@ -658,7 +658,7 @@ class Writer:
         promise = self.promise = Promise()
         self.before_cut = None
         promise.acked, promise.trim = result.durable_lsn, result.trim
-        promise.blobs = [result.metadata]
+        promise.blobs = {self.blob_age: result.metadata}
         promise.history = {r.lsn: found_fields(r)
                            for _, r in dwalspec.records(result)}
         spares = [int(name[:16], 16) for name in self.disk.files
@@ -737,6 +737,8 @@ def live_an_epoch(writer, rng, epoch):
     except PowerCut:
         pass
     writer.crash()
+    if writer.earlier is None or rng.random() < 0.5:
+        writer.earlier = writer.disk.snapshot()
 
 
 def random_log(seed, end=None):
