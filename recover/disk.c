@@ -168,6 +168,17 @@ static int kernel_size(struct dwal__disk *disk, int handle, uint64_t *size) {
     return 0;
 }
 
+static int kernel_identity(struct dwal__disk *disk, int handle,
+                           uint64_t *device, uint64_t *inode) {
+    (void)disk;
+    struct stat status;
+    if (fstat(handle, &status) == -1)
+        return -errno;
+    *device = (uint64_t)status.st_dev;
+    *inode = (uint64_t)status.st_ino;
+    return 0;
+}
+
 static int kernel_alignment(struct dwal__disk *disk, int handle,
                             struct dwal__disk_alignment *alignment) {
     (void)disk;
@@ -395,6 +406,7 @@ static const struct dwal__disk_ops kernel_ops = {
     .open = kernel_open,
     .close = kernel_close,
     .size = kernel_size,
+    .identity = kernel_identity,
     .alignment = kernel_alignment,
     .read = kernel_read,
     .write = kernel_write,

@@ -54,6 +54,9 @@ struct dwal__disk_ops {
     int (*open)(struct dwal__disk *disk, int dir, const char *name, int flags);
     int (*close)(struct dwal__disk *disk, int handle);
     int (*size)(struct dwal__disk *disk, int handle, uint64_t *size);
+    /* What tells this file from every other one that exists now. */
+    int (*identity)(struct dwal__disk *disk, int handle, uint64_t *device,
+                    uint64_t *inode);
     int (*alignment)(struct dwal__disk *disk, int handle,
                      struct dwal__disk_alignment *alignment);
     /* Whole or to the end of the file; EINTR and short counts are dealt with.

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What callers do themselves: check, reserve, copy, checksum, wait. Between
+ * the reservation and dwal__place_filled nothing here can fail or block, since
+ * the batch cannot be written before.
+ */
+#include <errno.h>
+#include <limits.h>
+
+#include "../format/bytes.h"
+#include "log.h"
+
+/* ---- waiting ---- */
+
+/* Counts a caller in, so that dwal_close does not free the log under it. */
+static void caller_enter(struct dwal *log) {
+    atomic_fetch_add(&log->callers, 1);
+}
+
+static void caller_leave(struct dwal *log) {
+    bool closing = atomic_load(&log->closing);
+    if (atomic_fetch_sub(&log->callers, 1) == 1 && closing)
+        dwal__futex_wake(&log->callers, INT_MAX);
+}
+
+/* Keeps the I/O deadline while the role's holder may be stuck in the kernel;
+ * returns when to look again. */
+static int64_t deadline_guard(struct dwal *log, int64_t now) {
+    int64_t timeout = log->options.io_timeout_ms * DWAL__NS_PER_MS;
+    int64_t since = atomic_load(&log->io_since_ns);
+    if (since == 0)
+        return now + timeout;
+    if (now - since >= timeout)
+        dwal__fail(log, ETIMEDOUT, 0, 0, "an I/O did not end within %d ms",
+                   log->options.io_timeout_ms);
+    return since + timeout;
+}
+
+/* Sleeps in @batch once; the order of the first three steps is the waiter's
+ * half of "durable" in log.h. */
+static void batch_sleep(struct dwal *log, struct dwal__batch *batch,
+                        uint64_t sequence, int64_t deadline) {
+    atomic_fetch_add(&batch->waiters, 1);
+    uint32_t seen = atomic_load(&batch->wake);
+    bool leaderless = log->options.submit == DWAL_SUBMIT_CALLER &&
+                      atomic_load(&log->role) == 0;
+    if (atomic_load(&log->completed) <= sequence && !leaderless &&
+        !atomic_load(&log->failed)) {
+        int64_t guard = deadline_guard(log, dwal__now_ns());
+        dwal__futex_wait(&batch->wake, seen,
+                         guard < deadline ? guard : deadline);
+    }
+    atomic_fetch_sub(&batch->waiters, 1);
+}
+
+int dwal__wait_sequence(struct dwal *log, struct dwal__batch *batch,
+                        uint64_t sequence, int64_t deadline,
+                        struct dwal_error *error) {
+    for (;;) {
+        bool failed = atomic_load(&log->failed);
+        if (atomic_load(&log->completed) > sequence)
+            return DWAL_OK;
+        if (failed)
+            return dwal__failure_report(log, error);
+        if (deadline != DWAL__NEVER && dwal__now_ns() >= deadline)
+            return dwal__error_set(error, DWAL_ETIMEDOUT, 0,
+                                   "%s: not durable yet", log->path);
+        if (log->options.submit == DWAL_SUBMIT_CALLER && dwal__role_take(log)) {
+            dwal__commit_run(log, sequence + 1, deadline);
+            dwal__role_release(log);
+        } else {
+            batch_sleep(log, batch, sequence, deadline);
+        }
+    }
+}
+
+int dwal_wait(struct dwal *log, uint64_t lsn, int timeout_ms,
+              struct dwal_error *error) {
+    if (lsn != 0 && lsn <= atomic_load(&log->durable_lsn))
+        return DWAL_OK;
+    int64_t deadline = timeout_ms < 0
+                           ? DWAL__NEVER
+                           : dwal__deadline(dwal__now_ns(), timeout_ms);
+    caller_enter(log);
+    struct dwal__batch *batch;
+    uint64_t sequence;
+    int code = dwal__place_find(log, lsn, &batch, &sequence);
+    if (code != DWAL_OK)
+        code = dwal__error_set(error, code, 0,
+                               "%s: LSN %llu was never given; the next one is "
+                               "larger than all that dwal_append returned",
+                               log->path, (unsigned long long)lsn);
+    else if (batch != NULL)
+        code = dwal__wait_sequence(log, batch, sequence, deadline, error);
+    caller_leave(log);
+    return code;
+}
+
+/* ---- appending ---- */
+
+/* The checks that every change of the log begins with. */
+static int ready(struct dwal *log, struct dwal_error *error) {
+    if (atomic_load_explicit(&log->failed, memory_order_relaxed))
+        return dwal__failure_report(log, error);
+    if (atomic_load_explicit(&log->closing, memory_order_relaxed))
+        return dwal__error_set(error, DWAL_ECLOSED, 0,
+                               "%s: the log is being closed", log->path);
+    if (atomic_load_explicit(&log->phase, memory_order_acquire) !=
+        DWAL__PHASE_ACTIVE)
+        return dwal__activate(log, error);
+    return DWAL_OK;
+}
+
+/* Bytes of all records in a batch; 0 if they are not acceptable. */
+static uint64_t records_room(const struct dwal *log,
+                             const struct dwal_record *records, size_t count,
+                             struct dwal_error *error) {
+    uint64_t room = 0;
+    if (records == NULL || count == 0 || count > DWAL__APPEND_BATCH_MAX ||
+        count > log->options.queue_records_max) {
+        dwal__error_set(error, DWAL_EINVAL, 0,
+                        "%s: a batch of %zu records; 1 to %u are possible, "
+                        "and no more than queue_records_max",
+                        log->path, count, DWAL__APPEND_BATCH_MAX);
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        room += dwal__record_room(records[i].size);
+        if (records[i].size <= log->record_size_max &&
+            room <= log->batch_size_max &&
+            (records[i].data != NULL || records[i].size == 0))
+            continue;
+        dwal__error_set(error, DWAL_EINVAL, 0,
+                        "%s: record %zu of %zu with %u bytes%s; at most %u "
+                        "bytes together: raise segment_size or "
+                        "queue_bytes_max",
+                        log->path, i + 1, count, records[i].size,
+                        records[i].data == NULL ? " and no data" : "",
+                        log->record_size_max);
+        return 0;
+    }
+    return room;
+}
+
+/* Copies and checksums outside every lock, in parallel with other callers. */
+static void records_write(const struct dwal__place *place,
+                          const struct dwal_record *records, size_t count) {
+    struct dwal__batch *batch = place->batch;
+    uint8_t *at = batch->bytes + place->offset;
+    for (size_t i = 0; i < count; i++) {
+        struct dwal__record record = {.lsn = place->lsn + i,
+                                      .data = records[i].data,
+                                      .size = records[i].size,
+                                      .type = records[i].type,
+                                      .flags = records[i].flags,
+                                      .tenant = records[i].tenant,
+                                      .shard = records[i].shard};
+        batch->crcs[place->index + i] =
+            dwal__record_encode(&record, batch->salt, at);
+        at += dwal__record_room(records[i].size);
+    }
+    dwal__place_filled(batch, (uint32_t)count);
+}
+
+static int records_append(struct dwal *log, const struct dwal_record *records,
+                          size_t count, struct dwal__place *place,
+                          struct dwal_error *error) {
+    uint64_t room = records_room(log, records, count, error);
+    if (room == 0)
+        return DWAL_EINVAL;
+    int code = ready(log, error);
+    if (code != DWAL_OK)
+        return code;
+    struct dwal__need need = {
+        .kind = DWAL__NEED_RECORDS, .room = room, .records = (uint32_t)count};
+    code = dwal__place_reserve(log, &need, place, error);
+    if (code == DWAL_OK)
+        records_write(place, records, count);
+    return code;
+}
+
+int dwal_append_batch(struct dwal *log, const struct dwal_record *records,
+                      size_t count, uint64_t *first_lsn,
+                      struct dwal_error *error) {
+    struct dwal__place place;
+    int code = records_append(log, records, count, &place, error);
+    if (code != DWAL_OK)
+        return code;
+    if (first_lsn != NULL)
+        *first_lsn = place.lsn;
+    dwal__committer_kick(log);
+    return DWAL_OK;
+}
+
+int dwal_append(struct dwal *log, const struct dwal_record *record,
+                uint64_t *lsn, struct dwal_error *error) {
+    return dwal_append_batch(log, record, 1, lsn, error);
+}
+
+int dwal_commit(struct dwal *log, const struct dwal_record *record,
+                uint64_t *lsn, struct dwal_error *error) {
+    struct dwal__place place;
+    caller_enter(log);
+    int code = records_append(log, record, 1, &place, error);
+    if (code == DWAL_OK) {
+        if (lsn != NULL)
+            *lsn = place.lsn;
+        if (log->options.submit != DWAL_SUBMIT_CALLER)
+            dwal__committer_kick(log);
+        code = dwal__wait_sequence(log, place.batch, place.sequence,
+                                   DWAL__NEVER, error);
+    }
+    caller_leave(log);
+    return code;
+}
+
+uint64_t dwal_durable_lsn(const struct dwal *log) {
+    return atomic_load_explicit(&log->durable_lsn, memory_order_acquire);
+}
+
+uint64_t dwal_first_lsn(const struct dwal *log) {
+    return atomic_load_explicit(&log->first_lsn, memory_order_acquire);
+}
+
+uint32_t dwal_record_size_max(const struct dwal *log) {
+    return log->record_size_max;
+}
+
+/* ---- system records ---- */
+
+void dwal__place_write_system(const struct dwal__place *place,
+                              const struct dwal__need *need) {
+    struct dwal__batch *batch = place->batch;
+    uint8_t trim[DWAL__TRIM_SIZE];
+    struct dwal__record record = {.type = need->type};
+    if (need->type == DWAL__SYSTEM_TRIM) {
+        dwal__put64(trim, need->trim_lsn);
+        record.data = trim;
+        record.size = sizeof trim;
+    }
+    batch->crcs[place->index] =
+        dwal__record_encode(&record, batch->salt, batch->bytes + place->offset);
+    dwal__place_filled(batch, 1);
+}
+
+int dwal__commit_system(struct dwal *log, const struct dwal__need *need,
+                        struct dwal_error *error) {
+    struct dwal__place place;
+    int code = dwal__place_reserve(log, need, &place, error);
+    if (code != DWAL_OK)
+        return code;
+    dwal__place_write_system(&place, need);
+    dwal__committer_kick(log);
+    return dwal__wait_sequence(log, place.batch, place.sequence, DWAL__NEVER,
+                               error);
+}
+
+int dwal_rotate(struct dwal *log, struct dwal_error *error) {
+    caller_enter(log);
+    int code = ready(log, error);
+    struct dwal__need need = {.kind = DWAL__NEED_SEGMENT};
+    struct dwal__place place;
+    if (code == DWAL_OK)
+        code = dwal__place_reserve(log, &need, &place, error);
+    if (code == DWAL_OK && place.batch != NULL) {
+        dwal__committer_kick(log);
+        code = dwal__wait_sequence(log, place.batch, place.sequence,
+                                   DWAL__NEVER, error);
+    }
+    caller_leave(log);
+    return code;
+}
+
+static int trim_commit(struct dwal *log, uint64_t lsn,
+                       struct dwal_error *error) {
+    int code = ready(log, error);
+    if (code != DWAL_OK)
+        return code;
+    if (lsn > atomic_load(&log->durable_lsn) + 1)
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "%s: trim below LSN %llu, but only %llu is "
+                               "durable",
+                               log->path, (unsigned long long)lsn,
+                               (unsigned long long)dwal_durable_lsn(log));
+    if (lsn <= atomic_load(&log->first_lsn))
+        return DWAL_OK;
+    struct dwal__need need = {.kind = DWAL__NEED_SYSTEM,
+                              .room = dwal__record_room(DWAL__TRIM_SIZE),
+                              .records = 1,
+                              .type = DWAL__SYSTEM_TRIM,
+                              .trim_lsn = lsn - 1};
+    code = dwal__commit_system(log, &need, error);
+    /* Recycling is the keeper's; its result does not change that the trim is
+     * durable, so being late is not an error. */
+    if (code == DWAL_OK)
+        dwal__files_settle(
+            log, dwal__deadline(dwal__now_ns(), log->options.io_timeout_ms));
+    return code;
+}
+
+int dwal_trim(struct dwal *log, uint64_t lsn, struct dwal_error *error) {
+    caller_enter(log);
+    int code = trim_commit(log, lsn, error);
+    caller_leave(log);
+    return code;
+}

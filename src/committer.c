@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The committer: finishes sealed batches, submits them, reaps completions and
+ * publishes the durable prefix. All of it is done by whoever holds the role: a
+ * caller that waits (DWAL_SUBMIT_CALLER), or the log's thread.
+ *
+ * Invariants:
+ *   - batches are finished and submitted in order, each once [write-once];
+ *   - durable_lsn moves only in prefix_publish, only over batches whose write,
+ *     and whose sync where that is separate, were reaped without an error
+ *     [durable-prefix]; a sync counts only for writes reaped before it was
+ *     submitted, and only one is in flight;
+ *   - once failed is set, nothing is published any more [latch]: prefix_publish
+ *     looks at it before every batch;
+ *   - a descriptor is free, and its ring space with it, only after the kernel
+ *     gave the buffer back [late-io].
+ *
+ * Natural batching: an open batch is sealed when nothing is in flight, so while
+ * one is, the next one fills. Full batches are submitted behind it.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../format/bytes.h"
+#include "log.h"
+
+/* ---- failing ---- */
+
+static void everybody_wake(struct dwal *log) {
+    for (unsigned i = 0; i < DWAL__BATCH_COUNT; i++) {
+        struct dwal__batch *batch = &log->batches[i];
+        atomic_fetch_add(&batch->wake, 1);
+        dwal__futex_wake(&batch->wake, INT_MAX);
+        dwal__futex_wake(&batch->filled, INT_MAX);
+    }
+    atomic_fetch_add(&log->work, 1);
+    dwal__futex_wake(&log->work, INT_MAX);
+    pthread_mutex_lock(&log->place_lock);
+    pthread_cond_broadcast(&log->room);
+    pthread_mutex_unlock(&log->place_lock);
+}
+
+void dwal__fail(struct dwal *log, int os_errno, uint64_t segment,
+                uint64_t offset, const char *format, ...) {
+    char what[160];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    pthread_mutex_lock(&log->fail_lock);
+    bool first = !atomic_load(&log->failed);
+    if (first) {
+        dwal__error_set_at(&log->failure, DWAL_EFAILED, os_errno, segment,
+                           offset,
+                           "%s: %s; the log has failed, close it and open it "
+                           "again to find what is durable",
+                           log->path, what);
+        /* Before any waiter is woken: who wakes must see it. */
+        atomic_store(&log->failed, true);
+    }
+    pthread_mutex_unlock(&log->fail_lock);
+    if (!first)
+        return;
+    dwal__tell(log, DWAL_LOG_WARNING, "%s", log->failure.text);
+    everybody_wake(log);
+}
+
+int dwal__failure_report(struct dwal *log, struct dwal_error *error) {
+    pthread_mutex_lock(&log->fail_lock);
+    if (error != NULL)
+        *error = log->failure;
+    pthread_mutex_unlock(&log->fail_lock);
+    return DWAL_EFAILED;
+}
+
+/* ---- finishing ---- */
+
+/* SPEC 6.1: written only now, when the last batch of the segment before has
+ * its final header, whose CRC the start names. */
+static void start_write(struct dwal *log, struct dwal__batch *batch) {
+    uint8_t payload[DWAL__START_SIZE_MAX];
+    struct dwal__start start = {
+        .previous_segment = batch->previous.segment,
+        .previous_end = batch->previous.offset,
+        .previous_lsn = batch->first_lsn - 1,
+        .previous_link = batch->previous.segment == 0 ? 0 : log->link,
+        .trim_lsn = batch->trim_lsn,
+        .metadata = log->metadata_present ? log->metadata : NULL,
+        .metadata_size = log->metadata_size};
+    struct dwal__record record = {.data = payload,
+                                  .size = dwal__start_encode(&start, payload),
+                                  .type = DWAL__SYSTEM_START};
+    batch->crcs[0] = dwal__record_encode(
+        &record, batch->salt, batch->bytes + DWAL__BATCH_HEADER_SIZE);
+}
+
+/* Completes the header and the padding. False: the copies did not end. */
+static bool batch_finish(struct dwal *log, struct dwal__batch *batch) {
+    int64_t deadline =
+        dwal__deadline(dwal__now_ns(), log->options.io_timeout_ms);
+    if (!dwal__place_complete(batch, deadline))
+        return false;
+    if (batch->starts) {
+        start_write(log, batch);
+        log->link = batch->segment->header.crc;
+    }
+    memset(batch->bytes + batch->size, 0, batch->padded - batch->size);
+    struct dwal__batch_header header = {
+        .segment = batch->segment->header.number,
+        .salt = batch->salt,
+        .offset = batch->offset,
+        .size = batch->size,
+        .first_lsn = batch->first_lsn,
+        .record_count = batch->records,
+        .lsn_count = batch->lsns,
+        .watermark = log->durable,
+        .digest = dwal__digest(0, batch->crcs, batch->records),
+        .link = log->link,
+        .sealed_ns = dwal__wall_ns()};
+    assert(header.watermark.lsn < header.first_lsn);
+    log->link = dwal__batch_header_encode(&header, batch->bytes);
+    return true;
+}
+
+/* ---- submitting ---- */
+
+/* Hands one operation to the kernel. io_since_ns is set before, so that others
+ * keep the deadline even if this call does not return. */
+static bool operation_submit(struct dwal *log, struct iocb *iocb, int64_t now,
+                             struct dwal__batch *batch) {
+    if (atomic_load(&log->in_flight) == 0)
+        atomic_store(&log->io_since_ns, now);
+    atomic_fetch_add(&log->in_flight, 1);
+    int64_t deadline = dwal__deadline(now, log->options.io_timeout_ms);
+    int taken;
+    /* EAGAIN: the kernel is short of requests; nothing was submitted, so
+     * trying again is not retrying a write. */
+    while ((taken = log->aio.ops->submit(&log->aio, 1, &iocb)) == -EAGAIN &&
+           dwal__now_ns() < deadline)
+        dwal__sleep_ns(DWAL__NS_PER_MS / 10);
+    if (taken == 1)
+        return true;
+    atomic_fetch_sub(&log->in_flight, 1);
+    dwal__fail(log, taken < 0 ? -taken : EIO, batch->segment->header.number,
+               batch->offset, "segment %llu: submit at offset %llu",
+               (unsigned long long)batch->segment->header.number,
+               (unsigned long long)batch->offset);
+    return false;
+}
+
+static bool batch_submit(struct dwal *log) {
+    uint64_t sequence = atomic_load(&log->submitted);
+    struct dwal__batch *batch = &log->batches[sequence % DWAL__BATCH_COUNT];
+    assert(batch->sequence == sequence && batch->stage == DWAL__STAGE_FREE);
+    if (!batch_finish(log, batch)) {
+        if (!atomic_load(&log->failed))
+            dwal__fail(log, ETIMEDOUT, batch->segment->header.number,
+                       batch->offset, "a caller did not finish its copy");
+        return false;
+    }
+    dwal__aio_prepare_write(&batch->iocb, batch->segment->handle, batch->bytes,
+                            batch->padded, batch->offset, log->dsync, batch);
+    batch->stage = DWAL__STAGE_WRITING;
+    batch->slow_told = false;
+    batch->submitted_ns = dwal__now_ns();
+    /* Counted as submitted even if submitting fails: the log has failed then,
+     * and nobody may touch the batch again. */
+    atomic_store(&log->submitted, sequence + 1);
+    return operation_submit(log, &batch->iocb, batch->submitted_ns, batch);
+}
+
+/* Submits what the rules of natural batching allow. */
+static void batches_submit(struct dwal *log) {
+    while (!atomic_load(&log->failed)) {
+        uint64_t submitted = atomic_load(&log->submitted);
+        uint64_t under_way = submitted - atomic_load(&log->completed);
+        if (under_way >= log->options.in_flight_max)
+            return;
+        /* Acquire, with the release in batch_seal. */
+        if (submitted == atomic_load(&log->sealed)) {
+            uint64_t pending = dwal__place_pending(log);
+            bool large = pending >= log->options.batch_bytes_max / 2;
+            if (pending == 0 || (under_way > 0 && !large))
+                return;
+            if (!dwal__place_seal(log) &&
+                submitted == atomic_load(&log->sealed))
+                return;
+        }
+        if (!batch_submit(log))
+            return;
+    }
+}
+
+/* fdsync: one sync over all writes of the oldest file that were reaped. */
+static void sync_submit(struct dwal *log) {
+    if (log->dsync || log->syncing || atomic_load(&log->failed))
+        return;
+    struct dwal__batch *oldest = NULL;
+    uint64_t submitted = atomic_load(&log->submitted);
+    for (uint64_t at = atomic_load(&log->completed); at < submitted; at++) {
+        struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
+        if (batch->stage != DWAL__STAGE_WRITTEN)
+            continue;
+        if (oldest == NULL)
+            oldest = batch;
+        if (batch->segment == oldest->segment)
+            batch->stage = DWAL__STAGE_SYNCING;
+    }
+    if (oldest == NULL)
+        return;
+    dwal__aio_prepare_sync(&log->sync_iocb, oldest->segment->handle, NULL);
+    log->syncing = true;
+    log->sync_slow_told = false;
+    log->sync_submitted_ns = dwal__now_ns();
+    operation_submit(log, &log->sync_iocb, log->sync_submitted_ns, oldest);
+}
+
+/* ---- reaping ---- */
+
+static void write_done(struct dwal *log, struct dwal__batch *batch,
+                       int64_t result) {
+    if (result == (int64_t)batch->padded) {
+        batch->stage = log->dsync ? DWAL__STAGE_DURABLE : DWAL__STAGE_WRITTEN;
+        return;
+    }
+    /* Any other count, zero included, leaves unknown bytes on disk. */
+    batch->stage = DWAL__STAGE_FAILED;
+    uint64_t segment = batch->segment->header.number;
+    dwal__fail(log, result < 0 ? (int)-result : EIO, segment, batch->offset,
+               "segment %llu: write of %llu bytes at offset %llu: %s%lld",
+               (unsigned long long)segment, (unsigned long long)batch->padded,
+               (unsigned long long)batch->offset,
+               result < 0 ? "error " : "only ",
+               (long long)(result < 0 ? -result : result));
+}
+
+static void sync_done(struct dwal *log, int64_t result) {
+    log->syncing = false;
+    uint64_t submitted = atomic_load(&log->submitted);
+    for (uint64_t at = atomic_load(&log->completed); at < submitted; at++) {
+        struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
+        if (batch->stage == DWAL__STAGE_SYNCING)
+            batch->stage =
+                result == 0 ? DWAL__STAGE_DURABLE : DWAL__STAGE_FAILED;
+    }
+    if (result != 0)
+        dwal__fail(log, result < 0 ? (int)-result : EIO, 0, 0,
+                   "sync failed; what it covered is unknown");
+}
+
+/* When the oldest operation in flight was submitted; 0: none. */
+static int64_t oldest_submission(struct dwal *log) {
+    int64_t oldest = log->syncing ? log->sync_submitted_ns : 0;
+    uint64_t submitted = atomic_load(&log->submitted);
+    for (uint64_t at = atomic_load(&log->completed); at < submitted; at++) {
+        struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
+        if (batch->stage == DWAL__STAGE_WRITING &&
+            (oldest == 0 || batch->submitted_ns < oldest))
+            oldest = batch->submitted_ns;
+    }
+    return oldest;
+}
+
+static void slow_tell(struct dwal *log, const char *what, int64_t age,
+                      bool *told) {
+    *told = true;
+    dwal__tell(log, DWAL_LOG_WARNING,
+               "%s: a %s is in flight for %lld ms; the log fails at %d ms",
+               log->path, what, (long long)(age / DWAL__NS_PER_MS),
+               log->options.io_timeout_ms);
+}
+
+/* Reports what is slow, fails at the deadline; returns when to look again. */
+static int64_t ages_check(struct dwal *log, int64_t now) {
+    int64_t timeout = log->options.io_timeout_ms * DWAL__NS_PER_MS;
+    int64_t slow = log->options.slow_io_ms * DWAL__NS_PER_MS;
+    int64_t oldest = oldest_submission(log);
+    if (oldest == 0)
+        return DWAL__NEVER;
+    if (now - oldest >= timeout) {
+        dwal__fail(log, ETIMEDOUT, 0, 0, "an I/O did not end within %d ms",
+                   log->options.io_timeout_ms);
+        return DWAL__NEVER;
+    }
+    int64_t next = oldest + timeout;
+    if (slow == 0)
+        return next;
+    if (log->syncing && !log->sync_slow_told) {
+        if (now - log->sync_submitted_ns >= slow)
+            slow_tell(log, "sync", now - log->sync_submitted_ns,
+                      &log->sync_slow_told);
+        else if (log->sync_submitted_ns + slow < next)
+            next = log->sync_submitted_ns + slow;
+    }
+    uint64_t submitted = atomic_load(&log->submitted);
+    for (uint64_t at = atomic_load(&log->completed); at < submitted; at++) {
+        struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
+        if (batch->stage != DWAL__STAGE_WRITING || batch->slow_told)
+            continue;
+        if (now - batch->submitted_ns >= slow)
+            slow_tell(log, "write", now - batch->submitted_ns,
+                      &batch->slow_told);
+        else if (batch->submitted_ns + slow < next)
+            next = batch->submitted_ns + slow;
+    }
+    return next;
+}
+
+/* Reaps what there is, waiting for one event until @deadline. */
+static void events_reap(struct dwal *log, int64_t deadline) {
+    struct io_event events[DWAL__IN_FLIGHT_MAX + 1];
+    int64_t now = dwal__now_ns();
+    int64_t until = deadline;
+    if (!atomic_load(&log->failed)) {
+        int64_t check = ages_check(log, now);
+        if (check < until)
+            until = check;
+    }
+    int64_t timeout = until == DWAL__NEVER ? -1 : until > now ? until - now : 0;
+    int count =
+        log->aio.ops->reap(&log->aio, DWAL__IN_FLIGHT_MAX + 1, events, timeout);
+    if (count < 0) {
+        dwal__fail(log, -count, 0, 0, "waiting for I/O");
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        int64_t result = (int64_t)events[i].res;
+        struct dwal__batch *batch = events[i].data;
+        if (batch != NULL)
+            write_done(log, batch, result);
+        else
+            sync_done(log, result);
+    }
+    if (count > 0) {
+        atomic_fetch_sub(&log->in_flight, (uint32_t)count);
+        atomic_store(&log->io_since_ns, oldest_submission(log));
+    }
+}
+
+/* ---- publishing ---- */
+
+static void batch_publish(struct dwal *log, struct dwal__batch *batch) {
+    log->durable.lsn = batch->first_lsn + batch->lsns - 1;
+    log->durable.position = (struct dwal__position){
+        batch->segment->header.number, batch->offset + batch->padded};
+    log->witnessed = batch->witness;
+    dwal__view_write(log->view, &log->durable);
+    if (batch->starts || batch->trim_lsn != 0)
+        dwal__files_durable(log, batch);
+    batch->stage = DWAL__STAGE_FREE;
+    atomic_fetch_add(&log->records_completed, batch->records);
+    atomic_fetch_add_explicit(&log->batches_written, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&log->bytes_written, batch->padded,
+                              memory_order_relaxed);
+    /* Readers of durable_lsn may act on it at once. */
+    atomic_store(&log->durable_lsn, log->durable.lsn);
+    /* Release of the descriptor and its ring space to batch_open. */
+    atomic_store(&log->completed, batch->sequence + 1);
+    /* Then the wake-up: "durable" in log.h. */
+    atomic_fetch_add(&batch->wake, 1);
+    if (atomic_load(&batch->waiters) > 0)
+        dwal__futex_wake(&batch->wake, INT_MAX);
+}
+
+/* Moves the durable prefix over what is done. */
+static void prefix_publish(struct dwal *log) {
+    bool moved = false;
+    uint64_t at = atomic_load(&log->completed);
+    while (at < atomic_load(&log->submitted) && !atomic_load(&log->failed)) {
+        struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
+        if (batch->stage != DWAL__STAGE_DURABLE)
+            break;
+        batch_publish(log, batch);
+        at++;
+        moved = true;
+    }
+    if (moved) {
+        atomic_store(&log->commit_ns, dwal__now_ns());
+        dwal__place_room_changed(log);
+    }
+}
+
+/* ---- the role ---- */
+
+static bool work_left(struct dwal *log) {
+    uint64_t completed = atomic_load(&log->completed);
+    return atomic_load(&log->sealed) != completed ||
+           dwal__place_pending(log) != 0;
+}
+
+bool dwal__role_take(struct dwal *log) {
+    uint32_t free = 0;
+    return atomic_compare_exchange_strong(&log->role, &free, 1);
+}
+
+/* Somebody who sleeps in a batch that is not durable, to take the role. */
+static bool waiter_wake(struct dwal *log) {
+    uint64_t last = atomic_load(&log->sealed);
+    for (uint64_t at = atomic_load(&log->completed); at <= last; at++) {
+        struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
+        if (atomic_load(&batch->waiters) == 0)
+            continue;
+        /* Changed first, so that who is about to sleep does not. */
+        atomic_fetch_add(&batch->wake, 1);
+        dwal__futex_wake(&batch->wake, 1);
+        return true;
+    }
+    return false;
+}
+
+void dwal__role_release(struct dwal *log) {
+    bool witnessed = log->witnessed;
+    atomic_store(&log->role, 0);
+    if (atomic_load(&log->failed)) {
+        if (atomic_load(&log->in_flight) > 0)
+            dwal__committer_kick(log);
+        return;
+    }
+    if (work_left(log)) {
+        if (log->options.submit != DWAL_SUBMIT_CALLER || !waiter_wake(log))
+            dwal__committer_kick(log);
+    } else if (!witnessed && log->options.mark_delay_ms > 0 &&
+               !atomic_exchange(&log->mark_armed, true)) {
+        dwal__committer_kick(log);
+    }
+}
+
+void dwal__commit_run(struct dwal *log, uint64_t until_completed,
+                      int64_t deadline) {
+    while (!atomic_load(&log->failed) &&
+           atomic_load(&log->completed) < until_completed) {
+        batches_submit(log);
+        sync_submit(log);
+        if (atomic_load(&log->in_flight) == 0)
+            return; /* nothing to wait for: no work, or it failed */
+        events_reap(log, deadline);
+        prefix_publish(log);
+        if (dwal__now_ns() >= deadline)
+            return;
+    }
+}
+
+void dwal__committer_kick(struct dwal *log) {
+    /* "idle" in log.h. Whoever clears the flag does the waking. */
+    if (!atomic_load(&log->thread_idle) ||
+        !atomic_exchange(&log->thread_idle, false))
+        return;
+    atomic_fetch_add(&log->work, 1);
+    dwal__futex_wake(&log->work, 1);
+}
+
+/* ---- the thread ---- */
+
+/* After a failure: takes back every buffer, however late, publishes nothing. */
+static void late_reap(struct dwal *log) {
+    while (atomic_load(&log->in_flight) > 0) {
+        uint32_t before = atomic_load(&log->in_flight);
+        events_reap(log, DWAL__NEVER);
+        /* Waiting itself failed: nothing can be learnt any more, so the
+         * memory stays with the kernel for good. */
+        if (atomic_load(&log->in_flight) == before) {
+            atomic_store(&log->abandoned, true);
+            return;
+        }
+    }
+}
+
+/* When the mark is due; DWAL__NEVER: it is not. */
+static int64_t mark_deadline(struct dwal *log) {
+    if (!atomic_load(&log->mark_armed) || atomic_load(&log->failed))
+        return DWAL__NEVER;
+    return dwal__deadline(atomic_load(&log->commit_ns),
+                          log->options.mark_delay_ms);
+}
+
+/* Appends a mark, if still nothing else is going on [mark-once]. */
+static void mark_append(struct dwal *log) {
+    atomic_store(&log->mark_armed, false);
+    if (work_left(log) || atomic_load(&log->closing) || log->witnessed)
+        return;
+    struct dwal__need need = {.kind = DWAL__NEED_SYSTEM,
+                              .room = dwal__record_room(0),
+                              .records = 1,
+                              .type = DWAL__SYSTEM_MARK};
+    struct dwal__place place;
+    if (dwal__place_reserve_now(log, &need, &place))
+        dwal__place_write_system(&place, &need);
+    else
+        /* Without room there is no mark until the next commit; the tail stays
+         * undecidable, and nobody wakes up to try again. */
+        log->witnessed = true;
+}
+
+/* Sleeps until there is something to do. */
+static void thread_sleep(struct dwal *log) {
+    uint32_t seen = atomic_load(&log->work);
+    atomic_store(&log->thread_idle, true);
+    /* Then look again: "idle" in log.h. Work under a role that is taken is its
+     * holder's, who looks at our flag when he gives it back. */
+    bool role_free = atomic_load(&log->role) == 0;
+    bool drain = atomic_load(&log->failed) && atomic_load(&log->in_flight) > 0;
+    bool busy = role_free && ((!atomic_load(&log->failed) && work_left(log)) ||
+                              (drain && !atomic_load(&log->abandoned)));
+    if (!busy && !atomic_load(&log->stop))
+        dwal__futex_wait(&log->work, seen, mark_deadline(log));
+    atomic_store(&log->thread_idle, false);
+}
+
+static void thread_work(struct dwal *log) {
+    if (!dwal__role_take(log))
+        return;
+    if (atomic_load(&log->failed)) {
+        if (!atomic_load(&log->abandoned))
+            late_reap(log);
+    } else {
+        if (dwal__now_ns() >= mark_deadline(log))
+            mark_append(log);
+        dwal__commit_run(log, UINT64_MAX, DWAL__NEVER);
+        if (!log->witnessed && log->options.mark_delay_ms > 0)
+            atomic_store(&log->mark_armed, true);
+    }
+    atomic_store(&log->role, 0);
+}
+
+void *dwal__committer_main(void *argument) {
+    struct dwal *log = argument;
+    while (!atomic_load(&log->stop) || (atomic_load(&log->in_flight) > 0 &&
+                                        !atomic_load(&log->abandoned))) {
+        thread_work(log);
+        thread_sleep(log);
+    }
+    dwal__unreference(log);
+    return NULL;
+}

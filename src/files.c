@@ -1,0 +1,628 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keeper: one thread that makes segments ahead of need, fills them with
+ * zeros, and retires those that are dead or trimmed.
+ *
+ * Invariants, each a rule of SPEC 11:
+ *   - a .wal file has its full size and a valid, synced header before it gets
+ *     that name, and the directory is synced before it is used [file-made];
+ *   - files are renamed one at a time, dead ones from the highest number down,
+ *     trimmed ones from the lowest up, the directory synced after each; only
+ *     then is a file rewritten or removed [retire];
+ *   - zeros are written only into segments that are not in use: a chunk is
+ *     announced (segment.filling) under place_lock, and a segment with a chunk
+ *     on its way is not entered.
+ *
+ * It sleeps without a timeout while there is nothing to do. An error that only
+ * means "no room" is told to who waits for a segment, who asks again; any other
+ * makes the log fail.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../format/bytes.h"
+#include "log.h"
+
+#define SPARES_MAX 2u
+#define FILL_CHUNK (128u << 10)
+#define FILL_PAUSE_NS (DWAL__NS_PER_MS / 4)
+/* Up to this size the first segment is filled before it is used. */
+#define FILL_FIRST_MAX (UINT64_C(64) << 20)
+/* Larger batches than this gain nothing from zeros (bench/). */
+#define FILL_BATCH_MAX (UINT64_C(64) << 10)
+
+/* A segment that may have to be retired. */
+struct known {
+    uint64_t number;
+    uint64_t last_lsn;
+};
+
+struct dwal__files {
+    struct dwal *log;
+    pthread_t thread;
+    bool started;
+    _Atomic bool stop;
+    _Atomic bool stopped;
+    _Atomic uint32_t wake; /* futex: look again */
+
+    pthread_mutex_t lock;
+    /* lock: */
+    uint64_t requests;       /* of retiring, ever */
+    _Atomic uint32_t served; /* futex: bumped when requests were served */
+    uint64_t requests_served;
+    bool start_durable;     /* dead files may go */
+    uint64_t retire_before; /* trimmed files below this segment may go … */
+    uint64_t retire_lsn;    /* … if they end at or below this LSN */
+
+    /* The keeper's own: */
+    uint64_t next_number;
+    uint64_t previous;  /* what the next segment follows */
+    struct known *live; /* not in use any more, ascending */
+    size_t live_count, live_size;
+    uint64_t *dead; /* ascending */
+    size_t dead_count;
+    uint64_t spares[SPARES_MAX];
+    size_t spare_count;
+    uint64_t *unwanted; /* spares found at open that are too many */
+    size_t unwanted_count;
+    uint8_t *block; /* for headers */
+    uint8_t *zeros; /* FILL_CHUNK */
+};
+
+/* ---- making a segment ---- */
+
+static bool is_no_room(int error) {
+    return error == ENOSPC || error == EDQUOT || error == EMFILE ||
+           error == ENFILE || error == ENOMEM || error == EFBIG;
+}
+
+/* A file that will be <number>.wal: a spare that fits, or a new one. Returns
+ * the handle or -errno, and its present name. */
+static int raw_file(struct dwal__files *files, uint64_t number,
+                    char name[DWAL__NAME_SIZE], bool *fresh) {
+    struct dwal *log = files->log;
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    int flags = DWAL__OPEN_WRITE | (log->direct ? DWAL__OPEN_DIRECT : 0);
+    *fresh = false;
+    while (files->spare_count > 0) {
+        dwal__spare_name(files->spares[files->spare_count - 1], name);
+        int handle = ops->open(log->disk, log->dir, name, flags);
+        uint64_t size;
+        if (handle >= 0 && ops->size(log->disk, handle, &size) == 0 &&
+            size == log->options.segment_size) {
+            files->spare_count--;
+            return handle;
+        }
+        if (handle >= 0)
+            ops->close(log->disk, handle);
+        int error = ops->unlink(log->disk, log->dir, name);
+        if (error < 0 && error != -ENOENT)
+            return error;
+        files->spare_count--;
+    }
+    *fresh = true;
+    dwal__spare_name(number, name);
+    return ops->open(log->disk, log->dir, name, flags | DWAL__OPEN_CREATE);
+}
+
+/* Size, header, sync: everything before the name. 0 or -errno. */
+static int file_prepare(struct dwal__files *files,
+                        struct dwal__segment *segment, bool fresh) {
+    struct dwal *log = files->log;
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    struct dwal__segment_header *header = &segment->header;
+    int error = 0;
+    if (fresh)
+        error = ops->allocate(log->disk, segment->handle, header->segment_size);
+    if (error == 0)
+        error = dwal__random(&header->salt, sizeof header->salt);
+    if (error < 0)
+        return error;
+    header->crc = dwal__segment_header_encode(header, files->block);
+    ssize_t written = ops->write(log->disk, segment->handle, files->block,
+                                 header->block_size, 0);
+    if (written < 0)
+        return (int)written;
+    if (ops->written_until(log->disk, segment->handle, &segment->filled) != 0)
+        segment->filled = header->block_size;
+    if (segment->filled < header->block_size)
+        segment->filled = header->block_size;
+    return ops->sync(log->disk, segment->handle);
+}
+
+/* SPEC 11.1. 0 or -errno; *@segment is set on 0. */
+static int segment_make(struct dwal__files *files,
+                        struct dwal__segment **segment) {
+    struct dwal *log = files->log;
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    char spare[DWAL__NAME_SIZE], name[DWAL__NAME_SIZE];
+    struct dwal__segment *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return -ENOMEM;
+    uint64_t number = files->next_number;
+    made->header =
+        (struct dwal__segment_header){.block_size = log->block_size,
+                                      .uuid = log->uuid,
+                                      .number = number,
+                                      .previous = files->previous,
+                                      .epoch = log->epoch,
+                                      .segment_size = log->options.segment_size,
+                                      .created_ns = dwal__wall_ns()};
+    bool fresh;
+    made->handle = raw_file(files, number, spare, &fresh);
+    int error = made->handle;
+    if (error < 0)
+        goto free_segment;
+    error = file_prepare(files, made, fresh);
+    if (error < 0)
+        goto remove_file;
+    dwal__segment_name(number, name);
+    error = ops->rename(log->disk, log->dir, spare, name);
+    if (error < 0)
+        goto remove_file;
+    /* From here on the number is used up, whatever happens. */
+    files->next_number++;
+    error = ops->dir_sync(log->disk, log->dir);
+    if (error < 0)
+        goto close_file;
+    files->previous = number;
+    *segment = made;
+    return 0;
+
+remove_file:
+    ops->unlink(log->disk, log->dir, spare);
+close_file:
+    ops->close(log->disk, made->handle);
+free_segment:
+    free(made);
+    return error;
+}
+
+/* ---- zeros ---- */
+
+static bool fill_pays(struct dwal *log) {
+    uint64_t batches =
+        atomic_load_explicit(&log->batches_written, memory_order_relaxed);
+    uint64_t bytes =
+        atomic_load_explicit(&log->bytes_written, memory_order_relaxed);
+    return batches == 0 || bytes / batches <= FILL_BATCH_MAX;
+}
+
+/* Writes the next chunk of zeros; 0, 1 when all is written, or -errno. */
+static int fill_chunk(struct dwal__files *files,
+                      struct dwal__segment *segment) {
+    struct dwal *log = files->log;
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    uint64_t left = segment->header.segment_size - segment->filled;
+    if (left == 0) {
+        int error = ops->sync(log->disk, segment->handle);
+        return error < 0 ? error : 1;
+    }
+    size_t size = left < FILL_CHUNK ? (size_t)left : FILL_CHUNK;
+    ssize_t written = ops->write(log->disk, segment->handle, files->zeros, size,
+                                 segment->filled);
+    if (written < 0)
+        return (int)written;
+    segment->filled += size;
+    return 0;
+}
+
+static void fill_failed(struct dwal *log, struct dwal__segment *segment,
+                        int error) {
+    /* Without zeros commits into it are slower, not wrong; space is there. */
+    if (is_no_room(-error))
+        return;
+    dwal__fail(log, -error, segment->header.number, segment->filled,
+               "segment %llu: writing zeros ahead",
+               (unsigned long long)segment->header.number);
+}
+
+/* The prepared segment that should be filled next, announced; or NULL. */
+static struct dwal__segment *fill_claim(struct dwal *log, bool *urgent) {
+    struct dwal__segment *claimed = NULL;
+    pthread_mutex_lock(&log->place_lock);
+    *urgent = atomic_load(&log->room_waiters) > 0;
+    /* Who waits for a segment does not wait for zeros in it. */
+    for (unsigned i = 0; i < log->prepared_count && claimed == NULL; i++)
+        if (!log->prepared[i]->fill_done && !(i == 0 && *urgent))
+            claimed = log->prepared[i];
+    if (claimed != NULL)
+        claimed->filling = true;
+    pthread_mutex_unlock(&log->place_lock);
+    return claimed;
+}
+
+/* One chunk into one prepared segment. True if there was something to do. */
+static bool fill_step(struct dwal__files *files) {
+    struct dwal *log = files->log;
+    bool urgent;
+    if (atomic_load(&log->failed) || !fill_pays(log))
+        return false;
+    struct dwal__segment *segment = fill_claim(log, &urgent);
+    if (segment == NULL)
+        return false;
+    int result = fill_chunk(files, segment);
+    pthread_mutex_lock(&log->place_lock);
+    segment->filling = false;
+    segment->fill_done = result != 0;
+    if (atomic_load(&log->room_waiters) > 0)
+        pthread_cond_broadcast(&log->room);
+    pthread_mutex_unlock(&log->place_lock);
+    if (result < 0)
+        fill_failed(log, segment, result);
+    /* Paced, so that commits keep most of the disk. */
+    if (!urgent && result == 0)
+        dwal__sleep_ns(FILL_PAUSE_NS);
+    return true;
+}
+
+/* ---- preparing ---- */
+
+/* Everything of a segment that is first in its log or epoch, at once. */
+static int fill_first(struct dwal__files *files,
+                      struct dwal__segment *segment) {
+    int result = 0;
+    if (segment->header.segment_size > FILL_FIRST_MAX)
+        return 0;
+    while (result == 0)
+        result = fill_chunk(files, segment);
+    segment->fill_done = true;
+    return result < 0 ? result : 0;
+}
+
+static bool prepare_wanted(struct dwal *log, uint64_t *wanted, bool *first) {
+    pthread_mutex_lock(&log->place_lock);
+    *wanted = log->prepare_wanted;
+    *first = log->segment == NULL && log->prepared_count == 0;
+    bool needed =
+        log->prepared_count < DWAL__PREPARED_MAX &&
+        (log->prepare_errno == 0 || log->prepare_wanted != log->prepare_tried);
+    pthread_mutex_unlock(&log->place_lock);
+    return needed && !atomic_load(&log->failed);
+}
+
+/* True if a segment was wanted, whether or not one could be made. */
+static bool prepare_step(struct dwal__files *files) {
+    struct dwal *log = files->log;
+    uint64_t wanted;
+    bool first;
+    if (!prepare_wanted(log, &wanted, &first))
+        return false;
+    struct dwal__segment *segment = NULL;
+    int error = segment_make(files, &segment);
+    if (error == 0 && first) {
+        error = fill_first(files, segment);
+        if (error < 0)
+            fill_failed(log, segment, error);
+        error = 0;
+    }
+    pthread_mutex_lock(&log->place_lock);
+    log->prepare_errno = -error;
+    log->prepare_tried = wanted;
+    if (segment != NULL)
+        log->prepared[log->prepared_count++] = segment;
+    pthread_cond_broadcast(&log->room);
+    pthread_mutex_unlock(&log->place_lock);
+    if (error < 0 && !is_no_room(-error))
+        dwal__fail(log, -error, files->next_number, 0,
+                   "segment %llu: making the file",
+                   (unsigned long long)files->next_number);
+    return true;
+}
+
+void dwal__files_want(struct dwal *log) {
+    log->prepare_wanted++;
+    atomic_fetch_add(&log->files->wake, 1);
+    dwal__futex_wake(&log->files->wake, 1);
+}
+
+/* ---- retiring ---- */
+
+static int live_add(struct dwal__files *files, uint64_t number,
+                    uint64_t last_lsn) {
+    if (files->live_count == files->live_size) {
+        size_t size = files->live_size == 0 ? 64 : 2 * files->live_size;
+        struct known *grown = realloc(files->live, size * sizeof *files->live);
+        if (grown == NULL)
+            return -ENOMEM;
+        files->live = grown;
+        files->live_size = size;
+    }
+    files->live[files->live_count++] = (struct known){number, last_lsn};
+    return 0;
+}
+
+/* Takes over the segments that are not in use any more, oldest first. */
+static bool left_step(struct dwal__files *files) {
+    struct dwal *log = files->log;
+    struct dwal__segment *oldest = NULL;
+    pthread_mutex_lock(&log->place_lock);
+    struct dwal__segment **at = &log->left;
+    while (*at != NULL && (*at)->next != NULL)
+        at = &(*at)->next;
+    if (*at != NULL && (*at)->last_sequence <= atomic_load(&log->completed)) {
+        oldest = *at;
+        *at = NULL;
+    }
+    pthread_mutex_unlock(&log->place_lock);
+    if (oldest == NULL)
+        return false;
+    log->disk->ops->close(log->disk, oldest->handle);
+    if (live_add(files, oldest->header.number, oldest->last_lsn) != 0)
+        dwal__tell(log, DWAL_LOG_WARNING,
+                   "%s: out of memory: segment %llu will not be recycled "
+                   "before the next open",
+                   log->path, (unsigned long long)oldest->header.number);
+    free(oldest);
+    return true;
+}
+
+/* <n>.wal becomes a spare, or goes. 0 or -errno. */
+static int file_retire(struct dwal__files *files, uint64_t number) {
+    struct dwal *log = files->log;
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    char name[DWAL__NAME_SIZE], spare[DWAL__NAME_SIZE];
+    dwal__segment_name(number, name);
+    dwal__spare_name(number, spare);
+    int error = ops->rename(log->disk, log->dir, name, spare);
+    if (error == -ENOENT)
+        return 0;
+    if (error == 0)
+        error = ops->dir_sync(log->disk, log->dir);
+    if (error < 0)
+        return error;
+    if (files->spare_count < SPARES_MAX) {
+        files->spares[files->spare_count++] = number;
+        return 0;
+    }
+    return ops->unlink(log->disk, log->dir, spare);
+}
+
+static bool retire_done(struct dwal__files *files, uint64_t number, int error) {
+    if (error < 0)
+        dwal__fail(files->log, -error, number, 0,
+                   "segment %llu: retiring the file",
+                   (unsigned long long)number);
+    return error == 0;
+}
+
+/* One file. True if there was one to retire. */
+static bool retire_step(struct dwal__files *files) {
+    pthread_mutex_lock(&files->lock);
+    bool start_durable = files->start_durable;
+    uint64_t before = files->retire_before;
+    uint64_t lsn = files->retire_lsn;
+    pthread_mutex_unlock(&files->lock);
+    if (atomic_load(&files->log->failed))
+        return false;
+    if (start_durable && files->dead_count > 0) {
+        uint64_t number = files->dead[files->dead_count - 1];
+        files->dead_count--;
+        return retire_done(files, number, file_retire(files, number));
+    }
+    if (start_durable && files->unwanted_count > 0) {
+        char spare[DWAL__NAME_SIZE];
+        dwal__spare_name(files->unwanted[--files->unwanted_count], spare);
+        files->log->disk->ops->unlink(files->log->disk, files->log->dir, spare);
+        return true;
+    }
+    if (files->live_count > 0 && files->live[0].number < before &&
+        files->live[0].last_lsn <= lsn) {
+        uint64_t number = files->live[0].number;
+        files->live_count--;
+        memmove(files->live, files->live + 1,
+                files->live_count * sizeof *files->live);
+        return retire_done(files, number, file_retire(files, number));
+    }
+    return false;
+}
+
+void dwal__files_durable(struct dwal *log, const struct dwal__batch *batch) {
+    struct dwal__files *files = log->files;
+    pthread_mutex_lock(&files->lock);
+    if (batch->starts)
+        files->start_durable = true;
+    if (batch->trim_lsn != 0) {
+        files->retire_before = batch->segment->header.number;
+        files->retire_lsn = batch->trim_lsn;
+        if (batch->trim_lsn + 1 > atomic_load(&log->first_lsn)) {
+            atomic_store(&log->first_lsn, batch->trim_lsn + 1);
+            dwal__view_trim(log->view, batch->trim_lsn + 1);
+        }
+    }
+    files->requests++;
+    pthread_mutex_unlock(&files->lock);
+    atomic_fetch_add(&files->wake, 1);
+    dwal__futex_wake(&files->wake, 1);
+}
+
+bool dwal__files_settle(struct dwal *log, int64_t deadline) {
+    struct dwal__files *files = log->files;
+    pthread_mutex_lock(&files->lock);
+    uint64_t wanted = files->requests;
+    pthread_mutex_unlock(&files->lock);
+    for (;;) {
+        uint32_t seen = atomic_load(&files->served);
+        pthread_mutex_lock(&files->lock);
+        bool done = files->requests_served >= wanted;
+        pthread_mutex_unlock(&files->lock);
+        if (done || atomic_load(&log->failed) || atomic_load(&files->stopped))
+            return done;
+        if (!dwal__futex_wait(&files->served, seen, deadline))
+            return false;
+    }
+}
+
+/* ---- the thread ---- */
+
+/* The requests that were there before the last look found nothing to do. */
+static void requests_serve(struct dwal__files *files, uint64_t seen) {
+    pthread_mutex_lock(&files->lock);
+    bool news = files->requests_served < seen;
+    if (news)
+        files->requests_served = seen;
+    pthread_mutex_unlock(&files->lock);
+    if (!news)
+        return;
+    atomic_fetch_add(&files->served, 1);
+    dwal__futex_wake(&files->served, INT32_MAX);
+}
+
+static void *keeper_main(void *argument) {
+    struct dwal *log = argument;
+    struct dwal__files *files = log->files;
+    while (!atomic_load(&files->stop)) {
+        uint32_t seen = atomic_load(&files->wake);
+        pthread_mutex_lock(&files->lock);
+        uint64_t requests = files->requests;
+        pthread_mutex_unlock(&files->lock);
+        /* In this order: who waits for a segment first; a file that is retired
+         * may be the one that the next segment is made of. */
+        bool busy =
+            left_step(files) || retire_step(files) || prepare_step(files);
+        if (busy)
+            continue;
+        requests_serve(files, requests);
+        if (!fill_step(files))
+            dwal__futex_wait(&files->wake, seen, DWAL__NEVER);
+    }
+    atomic_store(&files->stopped, true);
+    atomic_fetch_add(&files->served, 1);
+    dwal__futex_wake(&files->served, INT32_MAX);
+    dwal__unreference(log);
+    return NULL;
+}
+
+/* ---- beginning and end ---- */
+
+/* Numbers of dead files and spares, out of what recovery found. */
+static int found_take(struct dwal__files *files) {
+    const struct dwal__recovery *found = &files->log->recovery;
+    files->dead = calloc(found->segment_count + 1, sizeof *files->dead);
+    files->unwanted = calloc(found->spare_count + 1, sizeof *files->unwanted);
+    if (files->dead == NULL || files->unwanted == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < found->segment_count; i++) {
+        const struct dwal__found_segment *segment = &found->segments[i];
+        if (!segment->live)
+            files->dead[files->dead_count++] = segment->number;
+        else if (live_add(files, segment->number, segment->live_lsn) != 0)
+            return -ENOMEM;
+    }
+    for (size_t i = 0; i < found->spare_count; i++) {
+        if (files->spare_count < SPARES_MAX)
+            files->spares[files->spare_count++] = found->spares[i];
+        else
+            files->unwanted[files->unwanted_count++] = found->spares[i];
+    }
+    return 0;
+}
+
+/* The keeper's state, without its thread. 0 or -errno. */
+static int files_new(struct dwal *log) {
+    struct dwal__files *files = calloc(1, sizeof *files);
+    if (files == NULL)
+        return -ENOMEM;
+    log->files = files;
+    files->log = log;
+    pthread_mutex_init(&files->lock, NULL);
+    files->next_number = log->recovery.number_max + 1;
+    files->previous = log->recovery.end.segment;
+    files->block = dwal__buffer_allocate(log->block_size, log->block_size);
+    files->zeros = dwal__buffer_allocate(FILL_CHUNK, log->block_size);
+    if (files->block == NULL || files->zeros == NULL)
+        return -ENOMEM;
+    memset(files->zeros, 0, FILL_CHUNK);
+    return found_take(files);
+}
+
+int dwal__files_start(struct dwal *log, struct dwal_error *error) {
+    int failed = log->files == NULL ? files_new(log) : 0;
+    if (failed == 0) {
+        atomic_fetch_add(&log->references, 1);
+        failed = -dwal__thread_start(&log->files->thread, keeper_main, log);
+        if (failed != 0)
+            atomic_fetch_sub(&log->references, 1);
+    }
+    if (failed != 0)
+        return dwal__error_set(error, DWAL_ENOMEM, -failed,
+                               "%s: start the keeper's thread", log->path);
+    log->files->started = true;
+    return DWAL_OK;
+}
+
+bool dwal__files_stop(struct dwal *log, int64_t deadline) {
+    struct dwal__files *files = log->files;
+    if (files == NULL || !files->started)
+        return true;
+    atomic_store(&files->stop, true);
+    atomic_fetch_add(&files->wake, 1);
+    dwal__futex_wake(&files->wake, 1);
+    struct timespec until = {.tv_sec = deadline / DWAL__NS_PER_S,
+                             .tv_nsec = deadline % DWAL__NS_PER_S};
+    if (pthread_clockjoin_np(files->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+        return true;
+    pthread_detach(files->thread);
+    return false;
+}
+
+void dwal__files_free(struct dwal *log) {
+    struct dwal__files *files = log->files;
+    if (files == NULL)
+        return;
+    pthread_mutex_destroy(&files->lock);
+    free(files->live);
+    free(files->dead);
+    free(files->unwanted);
+    free(files->block);
+    free(files->zeros);
+    free(files);
+    log->files = NULL;
+}
+
+/* LOCK, last of all [create-order]: under another name, synced, renamed. */
+static int lock_make(struct dwal *log) {
+    static const char making[] = DWAL__LOCK_NAME ".new";
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    uint8_t line[DWAL__LOCK_SIZE];
+    dwal__lock_encode(&log->uuid, line);
+    int error = ops->unlink(log->disk, log->dir, making);
+    if (error < 0 && error != -ENOENT)
+        return error;
+    int handle = ops->open(log->disk, log->dir, making,
+                           DWAL__OPEN_WRITE | DWAL__OPEN_CREATE);
+    if (handle < 0)
+        return handle;
+    ssize_t written = ops->write(log->disk, handle, line, DWAL__LOCK_SIZE, 0);
+    error = written < 0 ? (int)written : ops->sync(log->disk, handle);
+    ops->close(log->disk, handle);
+    if (error == 0)
+        error = ops->rename(log->disk, log->dir, making, DWAL__LOCK_NAME);
+    return error == 0 ? ops->dir_sync(log->disk, log->dir) : error;
+}
+
+int dwal__files_create(struct dwal *log, struct dwal_error *error) {
+    int failed = dwal__random(log->uuid.bytes, DWAL__UUID_SIZE);
+    if (failed == 0)
+        failed = files_new(log);
+    for (unsigned i = 0; i < DWAL__PREPARED_MAX && failed == 0; i++) {
+        struct dwal__segment *segment = NULL;
+        failed = segment_make(log->files, &segment);
+        if (failed == 0)
+            log->prepared[log->prepared_count++] = segment;
+        if (failed == 0 && i == 0)
+            failed = fill_first(log->files, segment);
+    }
+    if (failed == 0)
+        failed = lock_make(log);
+    if (failed == 0)
+        return DWAL_OK;
+    return dwal__error_set(error,
+                           is_no_room(-failed) ? DWAL_ENOSPC
+                           : failed == -EINVAL && log->direct
+                               ? DWAL_EUNSUPPORTED
+                               : DWAL_EIO,
+                           -failed, "create log %s", log->path);
+}

@@ -1,0 +1,686 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A log's life: open, create, the first append, close.
+ *
+ * Invariants: nothing on disk changes between open and the first append
+ * [new-epoch]; the lock on LOCK is held from before recovery until the last
+ * I/O came back, also when dwal_close has long returned [late-io]. Memory,
+ * handles and lock are freed by whoever lets go of the log last: the handle,
+ * the committer thread or the keeper.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../format/bytes.h"
+#include "../format/crc.h"
+#include "log.h"
+
+#define THREAD_STACK (256u << 10)
+/* How long dwal_close waits for I/O after a failure. */
+#define LATE_WAIT_MS 1000
+
+const char *dwal_version(void) {
+    static char text[64];
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    if (text[0] == '\0')
+        snprintf(text, sizeof text, "%d.%d.%d (CRC-32 by %s)",
+                 DWAL_VERSION_MAJOR, DWAL_VERSION_MINOR, DWAL_VERSION_PATCH,
+                 dwal__crc32_library());
+    pthread_mutex_unlock(&lock);
+    return text;
+}
+
+void dwal__tell(struct dwal *log, int level, const char *format, ...) {
+    if (log->options.log == NULL)
+        return;
+    char text[DWAL_ERROR_TEXT_SIZE + 64];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    pthread_mutex_lock(&log->log_lock);
+    log->options.log(log->options.log_argument, level, text);
+    pthread_mutex_unlock(&log->log_lock);
+}
+
+int dwal__thread_start(pthread_t *thread, void *(*body)(void *), void *log) {
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return error;
+    pthread_attr_setstacksize(&attributes, THREAD_STACK);
+    /* The application's signals are for the application's threads. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(thread, &attributes, body, log);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+/* ---- memory ---- */
+
+static void locks_init(struct dwal *log) {
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&log->room, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&log->place_lock, NULL);
+    pthread_mutex_init(&log->activate_lock, NULL);
+    pthread_mutex_init(&log->fail_lock, NULL);
+    pthread_mutex_init(&log->log_lock, NULL);
+}
+
+static void locks_destroy(struct dwal *log) {
+    pthread_cond_destroy(&log->room);
+    pthread_mutex_destroy(&log->place_lock);
+    pthread_mutex_destroy(&log->activate_lock);
+    pthread_mutex_destroy(&log->fail_lock);
+    pthread_mutex_destroy(&log->log_lock);
+}
+
+static size_t batches_size(void) {
+    return DWAL__BATCH_COUNT * sizeof(struct dwal__batch);
+}
+
+static size_t crcs_size(void) {
+    return (size_t)DWAL__BATCH_COUNT * DWAL__BATCH_ROOM * sizeof(uint32_t);
+}
+
+static struct dwal *log_new(struct dwal__disk *disk,
+                            const struct dwal__aio *aio, const char *path,
+                            const struct dwal_options *options) {
+    struct dwal *log = aligned_alloc(DWAL__CACHE_LINE, sizeof *log);
+    if (log == NULL)
+        return NULL;
+    memset(log, 0, sizeof *log);
+    log->options = *options;
+    log->disk = disk;
+    log->aio = *aio;
+    log->dir = -1;
+    log->lock_handle = -1;
+    log->witnessed = true;
+    log->dsync = options->sync != DWAL_SYNC_FDSYNC;
+    atomic_store(&log->segment_deadline, DWAL__NEVER);
+    atomic_store(&log->references, 1);
+    locks_init(log);
+    log->path = strdup(path);
+    if (log->path != NULL)
+        return log;
+    locks_destroy(log);
+    free(log);
+    return NULL;
+}
+
+/* Everything but what the kernel may still write to or read from. */
+static void log_free(struct dwal *log) {
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    if (log->aio_ready && !atomic_load(&log->abandoned))
+        log->aio.ops->destroy(&log->aio);
+    while (log->left != NULL) {
+        struct dwal__segment *segment = log->left;
+        log->left = segment->next;
+        ops->close(log->disk, segment->handle);
+        free(segment);
+    }
+    if (log->segment != NULL)
+        ops->close(log->disk, log->segment->handle);
+    free(log->segment);
+    for (unsigned i = 0; i < log->prepared_count; i++) {
+        ops->close(log->disk, log->prepared[i]->handle);
+        free(log->prepared[i]);
+    }
+    dwal__files_free(log);
+    if (log->dir >= 0)
+        ops->close(log->disk, log->dir);
+    /* Abandoned: the lock and the buffers stay as long as the process. */
+    if (!atomic_load(&log->abandoned)) {
+        if (log->lock_handle >= 0)
+            ops->close(log->disk, log->lock_handle);
+        dwal__pages_unmap(log->ring, log->ring_bytes);
+    }
+    dwal__pages_unmap(log->batches, batches_size());
+    dwal__pages_unmap(log->crcs, crcs_size());
+    dwal__recovery_release(&log->recovery);
+    locks_destroy(log);
+    free(log->path);
+    free(log);
+}
+
+void dwal__unreference(struct dwal *log) {
+    if (atomic_fetch_sub(&log->references, 1) == 1)
+        log_free(log);
+}
+
+/* Reserves addresses; memory comes when it is touched. */
+static int memory_map(struct dwal *log, struct dwal_error *error) {
+    log->ring_bytes =
+        log->options.queue_bytes_max / log->block_size * log->block_size;
+    log->ring = dwal__pages_map(log->ring_bytes);
+    log->batches = dwal__pages_map(batches_size());
+    log->crcs = dwal__pages_map(crcs_size());
+    if (log->ring == NULL || log->batches == NULL || log->crcs == NULL)
+        return dwal__error_set(error, DWAL_ENOMEM, errno,
+                               "%s: map the staging buffers", log->path);
+    for (unsigned i = 0; i < DWAL__BATCH_COUNT; i++) {
+        log->batches[i].crcs = log->crcs + (size_t)i * DWAL__BATCH_ROOM;
+        atomic_store(&log->batches[i].state, UINT64_C(1) << 63);
+    }
+    return DWAL_OK;
+}
+
+/* What fits into one batch, which may have to hold a start as well. */
+static void sizes_set(struct dwal *log) {
+    uint64_t segment = log->options.segment_size - log->block_size;
+    uint64_t largest = segment < log->ring_bytes ? segment : log->ring_bytes;
+    uint64_t start = dwal__record_room(DWAL__START_SIZE_MAX);
+    log->batch_size_max = largest - DWAL__BATCH_HEADER_SIZE - start;
+    uint64_t record = log->batch_size_max - DWAL__RECORD_HEADER_SIZE;
+    log->record_size_max = (uint32_t)record;
+}
+
+/* ---- opening ---- */
+
+/* Opens the directory, making it first where that is asked for. */
+static int directory_open(struct dwal *log, struct dwal_error *error) {
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    log->dir = ops->dir_open(log->disk, log->path);
+    if (log->dir == -ENOENT && log->options.create != DWAL_CREATE_NEVER) {
+        int made = ops->dir_make(log->disk, log->path);
+        if (made < 0 && made != -EEXIST)
+            return dwal__error_set(
+                error, made == -ENOSPC ? DWAL_ENOSPC : DWAL_EIO, -made,
+                "%s: create the directory", log->path);
+        log->dir = ops->dir_open(log->disk, log->path);
+    }
+    if (log->dir >= 0)
+        return DWAL_OK;
+    return dwal__error_set(error, log->dir == -ENOENT ? DWAL_ENOENT : DWAL_EIO,
+                           -log->dir, "%s: open the directory", log->path);
+}
+
+static int lock_busy(struct dwal *log, const char *name,
+                     struct dwal_error *error) {
+    char holder[128];
+    log->disk->ops->lock_holder(log->disk, log->dir, name, holder,
+                                sizeof holder);
+    return dwal__error_set(
+        error, DWAL_EBUSY, 0,
+        "%s/%s is locked by %s; only one writer can have a log", log->path,
+        name, holder[0] == '\0' ? "another writer" : holder);
+}
+
+/* Opens and locks LOCK; DWAL_ENOENT if there is none. */
+static int lock_take(struct dwal *log, struct dwal_error *error) {
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    int handle =
+        ops->open(log->disk, log->dir, DWAL__LOCK_NAME, DWAL__OPEN_WRITE);
+    if (handle == -ENOENT)
+        return dwal__error_set(error, DWAL_ENOENT, 0,
+                               "%s: no log here; create it, or look at the "
+                               "path",
+                               log->path);
+    if (handle < 0)
+        return dwal__error_set(error, DWAL_EIO, -handle, "%s/%s: open",
+                               log->path, DWAL__LOCK_NAME);
+    int locked = ops->lock(log->disk, handle, DWAL__LOCK_FILE);
+    if (locked == 0) {
+        log->lock_handle = handle;
+        return DWAL_OK;
+    }
+    ops->close(log->disk, handle);
+    if (locked == -EAGAIN)
+        return lock_busy(log, DWAL__LOCK_NAME, error);
+    return dwal__error_set(error, DWAL_EIO, -locked, "%s/%s: lock", log->path,
+                           DWAL__LOCK_NAME);
+}
+
+/* What to align to, and whether O_DIRECT is to be had, by asking @handle. */
+static int alignment_find(struct dwal *log, int handle,
+                          struct dwal_error *error) {
+    struct dwal__disk_alignment alignment;
+    int failed = log->disk->ops->alignment(log->disk, handle, &alignment);
+    if (failed < 0)
+        return dwal__error_set(error, DWAL_EIO, -failed,
+                               "%s: ask for the alignment", log->path);
+    uint32_t block = log->options.block_size;
+    if (block == 0)
+        block = alignment.offset > 4096 ? alignment.offset : 4096;
+    if (block < alignment.offset && log->options.direct != DWAL_DIRECT_OFF)
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "option block_size is %u, but the device of %s "
+                               "wants %u",
+                               block, log->path, alignment.offset);
+    if (!dwal__segment_sizes_valid(block, log->options.segment_size))
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "option segment_size is %llu; with blocks of %u "
+                               "it must be a multiple of that, and %u at least",
+                               (unsigned long long)log->options.segment_size,
+                               block, block * DWAL__SEGMENT_BLOCKS_MIN);
+    log->block_size = block;
+    return DWAL_OK;
+}
+
+/* Finds out about O_DIRECT and the block size with a file of our own making,
+ * LOCK, or where there is none yet, a file that is removed again. */
+static int device_probe(struct dwal *log, const char *name, int flags,
+                        struct dwal_error *error) {
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    int handle = -EINVAL;
+    log->direct = log->options.direct != DWAL_DIRECT_OFF;
+    if (log->direct)
+        handle =
+            ops->open(log->disk, log->dir, name, flags | DWAL__OPEN_DIRECT);
+    if (handle == -EINVAL) {
+        if (log->options.direct == DWAL_DIRECT_REQUIRED)
+            return dwal__error_set(error, DWAL_EUNSUPPORTED, 0,
+                                   "%s: the filesystem refuses O_DIRECT; use "
+                                   "DWAL_DIRECT_PREFERRED or another one",
+                                   log->path);
+        log->direct = false;
+        handle = ops->open(log->disk, log->dir, name, flags);
+    }
+    if (handle < 0)
+        return dwal__error_set(error,
+                               handle == -ENOSPC ? DWAL_ENOSPC : DWAL_EIO,
+                               -handle, "%s/%s: open", log->path, name);
+    int code = alignment_find(log, handle, error);
+    ops->close(log->disk, handle);
+    return code;
+}
+
+/* ---- creating ---- */
+
+struct leftovers {
+    char names[64][DWAL__NAME_SIZE];
+    size_t count;
+};
+
+static int leftover_note(void *argument, const char *name) {
+    struct leftovers *leftovers = argument;
+    uint64_t number;
+    enum dwal__name_kind kind = dwal__name_parse(name, &number);
+    if (kind != DWAL__NAME_SEGMENT && kind != DWAL__NAME_SPARE)
+        return 0;
+    memcpy(leftovers->names[leftovers->count], name, strlen(name) + 1);
+    return ++leftovers->count == sizeof leftovers->names / DWAL__NAME_SIZE;
+}
+
+/* Removes what an interrupted creation left: recovery has just said that it
+ * holds nothing. */
+static int leftovers_remove(struct dwal *log, struct dwal_error *error) {
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    struct leftovers leftovers;
+    int failed;
+    do {
+        leftovers.count = 0;
+        failed = ops->dir_list(log->disk, log->dir, leftover_note, &leftovers);
+        for (size_t i = 0; i < leftovers.count && failed >= 0; i++)
+            failed = ops->unlink(log->disk, log->dir, leftovers.names[i]);
+    } while (failed >= 0 && leftovers.count > 0);
+    if (failed >= 0)
+        failed = ops->dir_sync(log->disk, log->dir);
+    if (failed < 0)
+        return dwal__error_set(error, DWAL_EIO, -failed,
+                               "%s: remove an interrupted creation", log->path);
+    return DWAL_OK;
+}
+
+/* The entry of the log's directory in its parent. */
+static int parent_sync(struct dwal *log, struct dwal_error *error) {
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    size_t size = strlen(log->path) + sizeof "/..";
+    char *parent = malloc(size);
+    if (parent == NULL)
+        return dwal__error_set(error, DWAL_ENOMEM, ENOMEM, "%s", log->path);
+    snprintf(parent, size, "%s/..", log->path);
+    int handle = ops->dir_open(log->disk, parent);
+    int failed = handle < 0 ? handle : ops->dir_sync(log->disk, handle);
+    if (handle >= 0)
+        ops->close(log->disk, handle);
+    free(parent);
+    if (failed < 0)
+        return dwal__error_set(error, DWAL_EIO, -failed,
+                               "%s: sync the directory above", log->path);
+    return DWAL_OK;
+}
+
+/* Under the lock of the directory: two creators make one log. */
+static int create_locked(struct dwal *log, struct dwal_error *error) {
+    int code = lock_take(log, error);
+    if (code == DWAL_OK) /* somebody else was faster */
+        return log->options.create == DWAL_CREATE_NEW
+                   ? dwal__error_set(error, DWAL_EEXIST, 0,
+                                     "%s: a log is already here", log->path)
+                   : DWAL_OK;
+    if (code != DWAL_ENOENT)
+        return code;
+    struct dwal__recover_options options = {.disk = log->disk, .dir = log->dir};
+    struct dwal__recovery found = {0};
+    code = dwal__recover(&options, &found, error);
+    if (code == DWAL_OK) {
+        /* Segments with data but no LOCK: not ours to overwrite. */
+        code = dwal__recovery_code(&found);
+        dwal__recovery_release(&found);
+        return code != DWAL_OK
+                   ? code
+                   : dwal__error_set(error, DWAL_ECORRUPT, 0,
+                                     "%s: segments without LOCK", log->path);
+    }
+    if (code != DWAL_ENOENT)
+        return code;
+    static const char probe[] = DWAL__LOCK_NAME ".probe";
+    log->disk->ops->unlink(log->disk, log->dir, probe);
+    code = leftovers_remove(log, error);
+    if (code == DWAL_OK)
+        code = device_probe(log, probe, DWAL__OPEN_WRITE | DWAL__OPEN_CREATE,
+                            error);
+    log->disk->ops->unlink(log->disk, log->dir, probe);
+    if (code == DWAL_OK) {
+        log->epoch = 1;
+        code = dwal__files_create(log, error);
+    }
+    if (code == DWAL_OK)
+        code = parent_sync(log, error);
+    return code == DWAL_OK ? lock_take(log, error) : code;
+}
+
+static int log_create(struct dwal *log, struct dwal_error *error) {
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    /* A descriptor of its own, so that the lock ends with it. */
+    int dir = ops->dir_open(log->disk, log->path);
+    int locked = dir < 0 ? dir : ops->lock(log->disk, dir, DWAL__LOCK_DIR);
+    int code;
+    if (locked == 0)
+        code = create_locked(log, error);
+    else if (locked == -EAGAIN)
+        code = dwal__error_set(error, DWAL_EBUSY, 0,
+                               "%s: somebody else is creating it", log->path);
+    else
+        code = dwal__error_set(error, DWAL_EIO, -locked,
+                               "%s: lock the directory", log->path);
+    if (dir >= 0)
+        ops->close(log->disk, dir);
+    return code;
+}
+
+/* ---- recovering ---- */
+
+static void tail_tell(struct dwal *log) {
+    const struct dwal__recovery *found = &log->recovery;
+    if (found->verdict != DWAL__VERDICT_TORN)
+        return;
+    char to[24] = "?";
+    if (found->undecidable_to != UINT64_MAX)
+        snprintf(to, sizeof to, "%llu",
+                 (unsigned long long)found->undecidable_to);
+    dwal__tell(log, DWAL_LOG_NOTICE,
+               "%s: torn tail behind LSN %llu (segment %llu, offset %llu); "
+               "records %llu to %s were possibly acknowledged, not provably",
+               log->path, (unsigned long long)found->durable_lsn,
+               (unsigned long long)found->end.segment,
+               (unsigned long long)found->end.offset,
+               (unsigned long long)found->undecidable_from, to);
+}
+
+/* Where the log goes on. */
+static void recovered_take(struct dwal *log) {
+    const struct dwal__recovery *found = &log->recovery;
+    log->uuid = found->uuid;
+    log->epoch = found->epoch_max + 1;
+    log->end = found->end;
+    log->link = found->end_link;
+    log->trim_lsn = found->trim_lsn;
+    log->metadata_present = found->metadata_present;
+    log->metadata_size = found->metadata_size;
+    memcpy(log->metadata, found->metadata, found->metadata_size);
+    log->durable = (struct dwal__watermark){found->durable_lsn, found->end};
+}
+
+static int log_recover(struct dwal *log, struct dwal_error *error) {
+    struct dwal__recover_options options = {.disk = log->disk,
+                                            .dir = log->dir,
+                                            .sync = true,
+                                            .verify_bytes =
+                                                log->options.verify_bytes};
+    int code = dwal__recover(&options, &log->recovery, error);
+    if (code != DWAL_OK)
+        return dwal__error_step(error, code, "open log %s", log->path);
+    code = dwal__recovery_code(&log->recovery);
+    if (code != DWAL_OK)
+        return dwal__error_step(error, code, "open log %s", log->path);
+    recovered_take(log);
+    tail_tell(log);
+    return device_probe(log, DWAL__LOCK_NAME, DWAL__OPEN_READ, error);
+}
+
+static int view_make(struct dwal *log, struct dwal_error *error) {
+    uint64_t device, inode;
+    int failed =
+        log->disk->ops->identity(log->disk, log->lock_handle, &device, &inode);
+    if (failed == 0) {
+        log->view = dwal__view_new(device, inode);
+        failed = log->view == NULL ? -ENOMEM : 0;
+    }
+    if (failed < 0)
+        return dwal__error_set(
+            error, failed == -ENOMEM ? DWAL_ENOMEM : DWAL_EIO, -failed,
+            "%s/%s: identify", log->path, DWAL__LOCK_NAME);
+    atomic_store(&log->durable_lsn, log->durable.lsn);
+    atomic_store(&log->first_lsn, log->trim_lsn + 1);
+    log->next_lsn = log->durable.lsn + 1;
+    dwal__view_write(log->view, &log->durable);
+    dwal__view_trim(log->view, log->trim_lsn + 1);
+    dwal__view_register(log->view);
+    return DWAL_OK;
+}
+
+static int log_open(struct dwal *log, struct dwal_error *error) {
+    int code = directory_open(log, error);
+    if (code != DWAL_OK)
+        return code;
+    code = lock_take(log, error);
+    if (code == DWAL_OK && log->options.create == DWAL_CREATE_NEW)
+        return dwal__error_set(error, DWAL_EEXIST, 0,
+                               "%s: a log is already here", log->path);
+    bool create = code == DWAL_ENOENT;
+    if (create && log->options.create != DWAL_CREATE_NEVER)
+        code = log_create(log, error);
+    else if (create) /* tells an empty place from a log that lost LOCK */
+        code = log_recover(log, error);
+    if (code == DWAL_OK && log->block_size == 0)
+        code = log_recover(log, error);
+    if (code == DWAL_OK)
+        code = memory_map(log, error);
+    if (code != DWAL_OK)
+        return code;
+    sizes_set(log);
+    return view_make(log, error);
+}
+
+int dwal__open_on(struct dwal__disk *disk, const struct dwal__aio *aio,
+                  const char *path, const struct dwal_options *options,
+                  struct dwal **log, struct dwal_error *error) {
+    struct dwal_options defaults;
+    if (options == NULL) {
+        dwal_options_init(&defaults);
+        options = &defaults;
+    }
+    if (path == NULL || log == NULL)
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "dwal_open: path or log is NULL");
+    int code = dwal__options_check(options, error);
+    if (code != DWAL_OK)
+        return code;
+    if (!dwal__crc32_self_test())
+        return dwal__error_set(error, DWAL_EUNSUPPORTED, 0,
+                               "%s computes wrong CRCs; install it anew or "
+                               "build with -DDWAL_CRC=zlib",
+                               dwal__crc32_library());
+    struct dwal *opened = log_new(disk, aio, path, options);
+    if (opened == NULL)
+        return dwal__error_set(error, DWAL_ENOMEM, ENOMEM, "%s", path);
+    code = log_open(opened, error);
+    if (code != DWAL_OK) {
+        if (opened->view != NULL)
+            dwal__view_release(opened->view);
+        dwal__unreference(opened);
+        return code;
+    }
+    *log = opened;
+    return DWAL_OK;
+}
+
+int dwal_open(const char *path, const struct dwal_options *options,
+              struct dwal **log, struct dwal_error *error) {
+    struct dwal__aio aio = {.ops = &dwal__aio_kernel};
+    return dwal__open_on(dwal__disk_kernel(), &aio, path, options, log, error);
+}
+
+/* ---- the first append ---- */
+
+static int activate_locked(struct dwal *log, struct dwal_error *error) {
+    if (!log->aio_ready) {
+        int failed =
+            log->aio.ops->setup(&log->aio, log->options.in_flight_max + 2);
+        if (failed < 0)
+            return dwal__error_set(error, DWAL_ENOMEM, -failed,
+                                   "%s: io_setup; raise the sysctl "
+                                   "fs.aio-max-nr if it is used up",
+                                   log->path);
+        log->aio_ready = true;
+    }
+    /* The thread first: whoever starts the keeper can stop both. */
+    atomic_fetch_add(&log->references, 1);
+    int failed = dwal__thread_start(&log->thread, dwal__committer_main, log);
+    if (failed != 0) {
+        atomic_fetch_sub(&log->references, 1);
+        return dwal__error_set(error, DWAL_ENOMEM, failed,
+                               "%s: start the committer's thread", log->path);
+    }
+    int code = dwal__files_start(log, error);
+    if (code != DWAL_OK) {
+        atomic_store(&log->stop, true);
+        atomic_fetch_add(&log->work, 1);
+        dwal__futex_wake(&log->work, 1);
+        pthread_join(log->thread, NULL);
+        atomic_store(&log->stop, false);
+        return code;
+    }
+    pthread_mutex_lock(&log->place_lock);
+    dwal__files_want(log);
+    pthread_mutex_unlock(&log->place_lock);
+    /* Release: all of the above, to callers that find it active. */
+    atomic_store(&log->phase, DWAL__PHASE_ACTIVE);
+    return DWAL_OK;
+}
+
+int dwal__activate(struct dwal *log, struct dwal_error *error) {
+    int code = DWAL_OK;
+    pthread_mutex_lock(&log->activate_lock);
+    if (atomic_load(&log->phase) != DWAL__PHASE_ACTIVE)
+        code = activate_locked(log, error);
+    pthread_mutex_unlock(&log->activate_lock);
+    return code;
+}
+
+/* ---- closing ---- */
+
+/* Everything sealed so far, durable by @deadline. */
+static int log_flush(struct dwal *log, int64_t deadline,
+                     struct dwal_error *error) {
+    dwal__place_seal(log);
+    dwal__committer_kick(log);
+    uint64_t sealed = atomic_load(&log->sealed);
+    if (sealed == 0)
+        return DWAL_OK;
+    struct dwal__batch *last = &log->batches[(sealed - 1) % DWAL__BATCH_COUNT];
+    return dwal__wait_sequence(log, last, sealed - 1, deadline, error);
+}
+
+/* The clean end: all that was appended, then a close in a batch of its own,
+ * whose watermark covers all of it. */
+static int clean_end(struct dwal *log, int64_t deadline,
+                     struct dwal_error *error) {
+    int code = log_flush(log, deadline, error);
+    if (code != DWAL_OK || atomic_load(&log->sealed) == 0)
+        return code;
+    struct dwal__need need = {.kind = DWAL__NEED_SYSTEM,
+                              .room = dwal__record_room(0),
+                              .records = 1,
+                              .type = DWAL__SYSTEM_CLOSE};
+    struct dwal__place place;
+    code = dwal__place_reserve(log, &need, &place, error);
+    /* No room for a close is no loss: all records are durable. */
+    if (code == DWAL_EAGAIN || code == DWAL_ENOSPC)
+        return DWAL_OK;
+    if (code != DWAL_OK)
+        return code;
+    dwal__place_write_system(&place, &need);
+    dwal__committer_kick(log);
+    return dwal__wait_sequence(log, place.batch, place.sequence, deadline,
+                               error);
+}
+
+/* Callers that were already waiting leave: all is durable, or it failed. */
+static void callers_wait(struct dwal *log) {
+    uint32_t inside;
+    while ((inside = atomic_load(&log->callers)) != 0) {
+        pthread_mutex_lock(&log->place_lock);
+        log->shut = true;
+        pthread_cond_broadcast(&log->room);
+        pthread_mutex_unlock(&log->place_lock);
+        dwal__futex_wait(&log->callers, inside, DWAL__NEVER);
+    }
+}
+
+/* Stops both threads; false if one of them stays behind with its I/O. */
+static bool threads_stop(struct dwal *log) {
+    int64_t deadline = dwal__deadline(dwal__now_ns(), LATE_WAIT_MS);
+    bool stopped = dwal__files_stop(log, deadline);
+    atomic_store(&log->stop, true);
+    atomic_fetch_add(&log->work, 1);
+    dwal__futex_wake(&log->work, INT_MAX);
+    struct timespec until = {.tv_sec = deadline / DWAL__NS_PER_S,
+                             .tv_nsec = deadline % DWAL__NS_PER_S};
+    if (pthread_clockjoin_np(log->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+        return stopped && !atomic_load(&log->abandoned);
+    pthread_detach(log->thread);
+    return false;
+}
+
+int dwal_close(struct dwal *log, struct dwal_error *error) {
+    if (log == NULL)
+        return DWAL_OK;
+    int code = DWAL_OK;
+    atomic_store(&log->closing, true);
+    if (atomic_load(&log->phase) == DWAL__PHASE_ACTIVE) {
+        int64_t deadline = dwal__deadline(
+            dwal__now_ns(), log->options.io_timeout_ms + (int64_t)LATE_WAIT_MS);
+        code = clean_end(log, deadline, error);
+        if (code == DWAL_ETIMEDOUT) {
+            dwal__fail(log, ETIMEDOUT, 0, 0, "closing took too long");
+            code = dwal__failure_report(log, error);
+        }
+        callers_wait(log);
+        if (!threads_stop(log)) {
+            if (code == DWAL_OK)
+                dwal__error_set(error, DWAL_EFAILED, 0, "%s", log->path);
+            code = dwal__error_step(error, DWAL_EFAILED,
+                                    "close: I/O was left on its way, its "
+                                    "buffers and the lock stay until it ends");
+        }
+    }
+    dwal__view_close(log->view);
+    dwal__unreference(log);
+    return code;
+}

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * struct dwal, and how its parts work together.
+ *
+ *   callers            place.c                 committer.c           files.c
+ *   -------            -------                 -----------           -------
+ *   append  --reserve--> open batch                                  keeper:
+ *           copy, CRC    (one CAS)                                   prepares
+ *           --filled-->    | seal                                    segments,
+ *   wait                 sealed batches --finish, submit--> I/O      retires
+ *     ^                                                      |       old ones
+ *     +----- wake ------ durable prefix <--publish-- reap ---+
+ *
+ * A batch has a sequence number; its descriptor is batches[sequence % COUNT].
+ * Sequences grow through four borders, each only ever moved up:
+ *
+ *     completed <= submitted <= finished = submitted <= sealed <= opened
+ *
+ *   opened     batches that callers may reserve in: none or one, the newest
+ *   sealed     complete but for copies still on their way (filled < records)
+ *   submitted  under I/O; the buffer belongs to the kernel
+ *   completed  durable, as part of the durable prefix; the descriptor is free
+ *
+ * Who may do what:
+ *   place_lock  opening and sealing, the ring, the queue of prepared segments,
+ *               the trim point; held for well under a microsecond, and across
+ *               no system call but waking
+ *   role        finishing, submitting, reaping, publishing. A token, not a
+ *               lock: nobody sleeps for it. Whoever takes it (a waiter, or the
+ *               committer thread) finds the fields under "role" consistent
+ *   keeper      directory operations after the first append: its thread alone
+ *
+ * Lock order: activate_lock, files.lock, place_lock, fail_lock, log_lock,
+ * view.lock; each may be taken alone. The registry's lock (view.c) is taken
+ * with none of them held.
+ *
+ * Pairings of atomics that are not relaxed are explained where they stand; the
+ * two that matter most:
+ *   durable   publish() stores durable_lsn, then bumps batch.wake; a waiter
+ *             loads batch.wake, then durable_lsn, then sleeps on the value of
+ *             wake that it loaded: no wake-up is lost.
+ *   idle      a caller makes its record visible, then looks whether the thread
+ *             is idle; the thread declares itself idle, then looks for records
+ *             (Dekker; both sides sequentially consistent).
+ */
+#ifndef DWAL_SRC_LOG_H
+#define DWAL_SRC_LOG_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "../format/batch.h"
+#include "../format/error.h"
+#include "../recover/disk.h"
+#include "../recover/recover.h"
+#include "aio.h"
+#include "dwal.h"
+#include "options.h"
+#include "sys.h"
+
+#define DWAL__CACHE_LINE 64
+
+/* Batch descriptors: a power of two, more than can be in flight. */
+#define DWAL__BATCH_COUNT 64u
+/* Records in one batch: what dwal_append_batch takes, and a start. */
+#define DWAL__BATCH_ROOM 65600u
+#define DWAL__APPEND_BATCH_MAX 65536u
+/* Prepared segments: one to go on in, one that follows that one. */
+#define DWAL__PREPARED_MAX 2u
+
+/* A segment file that this log made. */
+struct dwal__segment {
+    struct dwal__segment_header header;
+    int handle;
+    uint64_t filled;            /* written with zeros so far; the keeper's */
+    bool filling;               /* zeros are on their way; place_lock */
+    bool fill_done;             /* … or not to be expected; place_lock */
+    uint64_t last_sequence;     /* batches below this one are in it or before */
+    uint64_t last_lsn;          /* once left: the last LSN in it or before */
+    struct dwal__segment *next; /* in the list of those left */
+};
+
+enum dwal__batch_stage {
+    DWAL__STAGE_FREE,    /* also: open, sealed */
+    DWAL__STAGE_WRITING, /* submitted */
+    DWAL__STAGE_WRITTEN, /* reaped, waits for a sync */
+    DWAL__STAGE_SYNCING, /* covered by the sync in flight */
+    DWAL__STAGE_DURABLE, /* done; maybe not yet part of the prefix */
+    DWAL__STAGE_FAILED
+};
+
+struct dwal__batch {
+    /* Callers: reserve. Bits 63: sealed; 62-34: room left, 8 bytes each;
+     * 33-17: records left; 16-0: LSNs given. All of it in one word, so that
+     * a successful CAS proves the room as well as the LSN. */
+    _Alignas(DWAL__CACHE_LINE) _Atomic uint64_t state;
+    /* Set before state is released, read after a CAS on it succeeded. */
+    uint8_t *bytes;               /* in the ring; the header's place */
+    _Atomic uint64_t room;        /* bytes behind the header, a multiple of 8 */
+    _Atomic uint32_t record_room; /* records */
+    uint32_t *crcs;               /* of the records, by index */
+    uint64_t first_lsn;
+    uint64_t salt;
+    uint64_t sequence;
+
+    /* Callers: filled; the finisher waits for it. Bit 31: it sleeps. */
+    _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t filled;
+
+    /* Waiters. */
+    _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t wake;
+    _Atomic uint32_t waiters;
+
+    /* place_lock until sealed, then role. */
+    _Alignas(DWAL__CACHE_LINE) struct dwal__segment *segment;
+    uint64_t offset; /* in the segment */
+    uint64_t size;   /* header and records; set when sealed */
+    uint64_t padded; /* size with the padding */
+    uint32_t records;
+    uint32_t lsns;
+    uint64_t ring_size; /* bytes of the ring that are taken */
+    bool starts;        /* its first record is the start of its segment */
+    struct dwal__position previous; /* where the log ended when it was opened */
+    uint64_t trim_lsn; /* trim point that is durable with it; 0: says nothing */
+    uint32_t witnesses; /* marks and closes in it */
+    bool witness;       /* nothing else in it */
+
+    /* role */
+    enum dwal__batch_stage stage;
+    uint32_t link_out; /* CRC of its header */
+    int64_t submitted_ns;
+    bool slow_told;
+    struct iocb iocb;
+};
+
+/* What readers in this process see. Outlives the log, because cursors may. */
+struct dwal__view {
+    _Atomic uint32_t references;
+    _Atomic bool closed;
+    pthread_mutex_t lock; /* of the two that follow; a leaf */
+    struct dwal__watermark durable;
+    uint64_t first_lsn;
+    uint64_t lock_device; /* registry key: the LOCK file */
+    uint64_t lock_inode;
+    struct dwal__view *next;
+};
+
+enum dwal__log_phase {
+    DWAL__PHASE_IDLE, /* nothing was appended yet: no thread, no I/O */
+    DWAL__PHASE_ACTIVE,
+    DWAL__PHASE_CLOSED
+};
+
+/* What the keeper may be asked for. */
+struct dwal__files;
+
+struct dwal {
+    struct dwal_options options;
+    struct dwal__disk *disk;
+    struct dwal__view *view;
+    char *path;
+    int dir;
+    int lock_handle;
+    uint32_t block_size;
+    uint32_t record_size_max;
+    uint64_t batch_size_max; /* bytes of records in the largest batch */
+    bool direct;             /* O_DIRECT in use */
+    bool dsync;              /* sync method in use */
+    struct dwal__uuid uuid;
+    uint64_t epoch;
+
+    /* Read by every caller. */
+    _Alignas(DWAL__CACHE_LINE) _Atomic(struct dwal__batch *) open;
+    _Atomic uint32_t phase;
+    _Atomic bool closing;
+    _Atomic bool failed;
+    _Atomic uint64_t completed; /* sequences below are durable */
+    _Atomic uint64_t durable_lsn;
+    _Atomic uint64_t first_lsn;
+    _Atomic uint32_t callers; /* inside a wait: dwal_close lets them out */
+    /* When the segment in use gets too old; DWAL__NEVER. */
+    _Atomic int64_t segment_deadline;
+
+    /* ---- place_lock ---- */
+    _Alignas(DWAL__CACHE_LINE) pthread_mutex_t place_lock;
+    pthread_cond_t room; /* something that place_lock guards got better */
+    struct dwal__queued *queue_head; /* callers that need a new batch */
+    struct dwal__queued *queue_tail;
+    _Atomic uint32_t room_waiters; /* sleepers on room */
+    uint64_t opened;               /* the next sequence to open */
+    bool shut;               /* the close was sealed: nothing follows it */
+    _Atomic uint64_t sealed; /* sequences below are sealed */
+    uint64_t next_lsn;       /* of the next batch */
+    uint64_t ring_head;      /* first free byte */
+    struct dwal__segment *segment; /* in use; NULL before the first batch */
+    uint64_t segment_offset;       /* where its next batch goes */
+    bool segment_used;             /* holds more than its start */
+    struct dwal__segment *prepared[DWAL__PREPARED_MAX];
+    unsigned prepared_count;
+    bool rotate;                /* the next batch goes to a new segment */
+    uint64_t trim_lsn;          /* newest, appended */
+    struct dwal__position end;  /* of the last batch that was sealed */
+    struct dwal__segment *left; /* not in use any more; the keeper's */
+    uint64_t records_sealed;    /* ever */
+    _Atomic uint64_t records_completed; /* ever; role */
+    /* The keeper's answer: prepare_errno is why the try that saw
+     * prepare_wanted == prepare_tried failed, 0 if it did not. */
+    int prepare_errno;
+    uint64_t prepare_wanted;
+    uint64_t prepare_tried;
+
+    /* ---- role ---- */
+    _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t role; /* 1: taken */
+    _Atomic uint64_t submitted; /* sequences below are under I/O or done */
+    _Atomic uint32_t in_flight; /* operations in the kernel */
+    bool syncing;
+    bool sync_slow_told;
+    int64_t sync_submitted_ns;
+    struct iocb sync_iocb;
+    uint32_t link;                  /* CRC of the last finished header */
+    struct dwal__watermark durable; /* the prefix */
+    bool witnessed;                 /* the last completed batch is a witness */
+    struct dwal__aio aio;
+    bool aio_ready;
+    struct dwal__batch *batches; /* DWAL__BATCH_COUNT */
+    uint8_t *ring;
+    uint64_t ring_bytes;
+    uint32_t *crcs;
+    uint8_t metadata[DWAL__METADATA_SIZE_MAX]; /* constant after open */
+    uint32_t metadata_size;
+    bool metadata_present;
+
+    /* Oldest operation in flight, or of a submission that has not returned:
+     * CLOCK_MONOTONIC, 0: none. Waiters keep the deadline with it even if the
+     * role's holder is stuck in the kernel. */
+    _Atomic int64_t io_since_ns;
+    _Atomic int64_t commit_ns; /* when something was last completed */
+    _Atomic uint64_t batches_written, bytes_written; /* ever */
+
+    /* ---- the committer thread ---- */
+    _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t work; /* futex: look again */
+    _Atomic bool thread_idle;
+    _Atomic bool mark_armed; /* the thread will see to the mark */
+    _Atomic bool stop;
+    _Atomic bool abandoned; /* waiting for I/O failed: never free its memory */
+    pthread_t thread;
+
+    /* ---- the keeper ---- */
+    struct dwal__files *files;
+
+    pthread_mutex_t activate_lock; /* the first append */
+    pthread_mutex_t fail_lock;     /* failure */
+    struct dwal_error failure;
+    pthread_mutex_t log_lock;    /* calls of options.log */
+    _Atomic uint32_t references; /* handle, thread, keeper */
+
+    struct dwal__recovery recovery; /* what was there at open */
+};
+
+/* ---- place.c: reserving, opening, sealing ---- */
+
+/* A place in a batch for consecutive records. */
+struct dwal__place {
+    struct dwal__batch *batch;
+    uint64_t sequence;
+    uint64_t offset; /* of the first record, from the batch's header */
+    uint32_t index;  /* of the first record in the batch */
+    uint64_t lsn;    /* of the first application record */
+};
+
+/* What a caller needs room for. */
+enum dwal__need_kind {
+    DWAL__NEED_RECORDS, /* application records */
+    DWAL__NEED_SYSTEM,  /* one system record */
+    DWAL__NEED_SEGMENT  /* a new segment, and nothing in it but its start */
+};
+
+struct dwal__need {
+    enum dwal__need_kind kind;
+    uint64_t room; /* bytes of the records, a multiple of 8 */
+    uint32_t records;
+    uint16_t type;     /* SYSTEM: of the record */
+    uint64_t trim_lsn; /* SYSTEM, a trim: the point */
+};
+
+/* Reserves a place, waiting for append_timeout_ms at most. The codes of
+ * dwal_append. With NEED_SEGMENT, place->batch is NULL if the segment in use
+ * has no records yet; otherwise the batch whose durability makes it durable. */
+int dwal__place_reserve(struct dwal *log, const struct dwal__need *need,
+                        struct dwal__place *place, struct dwal_error *error);
+
+/* Reserves only if that is possible at once and nobody waits. */
+bool dwal__place_reserve_now(struct dwal *log, const struct dwal__need *need,
+                             struct dwal__place *place);
+
+/* Says that @records of a place were written. */
+void dwal__place_filled(struct dwal__batch *batch, uint32_t records);
+
+/* Waits until all records of a sealed batch are written; false: not by
+ * @deadline. */
+bool dwal__place_complete(struct dwal__batch *batch, int64_t deadline);
+
+/* Seals the open batch if it holds records. True if it did. */
+bool dwal__place_seal(struct dwal *log);
+
+/* Bytes of records in the open batch, 0: none. Any thread; a hint, but never
+ * 0 if a record was reserved before in sequentially consistent order. */
+uint64_t dwal__place_pending(struct dwal *log);
+
+/* The batch that holds @lsn, which is not durable yet, and its sequence.
+ * DWAL_EINVAL: it was never given. */
+int dwal__place_find(struct dwal *log, uint64_t lsn, struct dwal__batch **batch,
+                     uint64_t *sequence);
+
+/* Wakes who waits for room. */
+void dwal__place_room_changed(struct dwal *log);
+
+/* ---- committer.c ---- */
+
+bool dwal__role_take(struct dwal *log);
+/* Gives it back and sees to it that somebody goes on if there is work. */
+void dwal__role_release(struct dwal *log);
+
+/* With the role: works until @lsn and @sequence are durable (UINT64_MAX: until
+ * nothing is left to do), the log failed, or @deadline. */
+void dwal__commit_run(struct dwal *log, uint64_t until_completed,
+                      int64_t deadline);
+
+/* Wakes the committer thread if it sleeps. */
+void dwal__committer_kick(struct dwal *log);
+
+/* Latches the failure (the first one counts) and wakes everybody. */
+void dwal__fail(struct dwal *log, int os_errno, uint64_t segment,
+                uint64_t offset, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Fills @error from the latched failure; returns DWAL_EFAILED. */
+int dwal__failure_report(struct dwal *log, struct dwal_error *error);
+
+/* The committer thread. */
+void *dwal__committer_main(void *log);
+
+/* ---- append.c ---- */
+
+/* Writes the system record that @need reserved @place for. */
+void dwal__place_write_system(const struct dwal__place *place,
+                              const struct dwal__need *need);
+
+/* Waits until the batch with @sequence is durable. DWAL_OK, DWAL_ETIMEDOUT,
+ * DWAL_EFAILED. */
+int dwal__wait_sequence(struct dwal *log, struct dwal__batch *batch,
+                        uint64_t sequence, int64_t deadline,
+                        struct dwal_error *error);
+
+/* Reserves, writes and waits for one system record. */
+int dwal__commit_system(struct dwal *log, const struct dwal__need *need,
+                        struct dwal_error *error);
+
+/* ---- files.c: the keeper ---- */
+
+/* Creates segments 1 and 2 and LOCK in a directory without a log; the segments
+ * stay open as the prepared ones. */
+int dwal__files_create(struct dwal *log, struct dwal_error *error);
+int dwal__files_start(struct dwal *log, struct dwal_error *error);
+/* Asks for a prepared segment. place_lock held. */
+void dwal__files_want(struct dwal *log);
+/* With the role: a batch became durable that is a start or has a trim. */
+void dwal__files_durable(struct dwal *log, const struct dwal__batch *batch);
+/* Waits until all that may be retired by now is; false: not by @deadline. */
+bool dwal__files_settle(struct dwal *log, int64_t deadline);
+/* Stops the thread; false if it did not stop by @deadline. */
+bool dwal__files_stop(struct dwal *log, int64_t deadline);
+void dwal__files_free(struct dwal *log);
+
+/* ---- log.c ---- */
+
+/* Opens on another disk than the kernel's: for tests. */
+int dwal__open_on(struct dwal__disk *disk, const struct dwal__aio *aio,
+                  const char *path, const struct dwal_options *options,
+                  struct dwal **log, struct dwal_error *error);
+/* Starts threads and I/O at the first append. */
+int dwal__activate(struct dwal *log, struct dwal_error *error);
+void dwal__unreference(struct dwal *log);
+/* A thread with all signals blocked and a small stack. */
+int dwal__thread_start(pthread_t *thread, void *(*body)(void *), void *log);
+void dwal__tell(struct dwal *log, int level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- view.c ---- */
+struct dwal__view *dwal__view_new(uint64_t device, uint64_t inode);
+void dwal__view_register(struct dwal__view *view);
+void dwal__view_close(struct dwal__view *view); /* unregisters, releases */
+/* A referenced view of the log open in this process, or NULL. */
+struct dwal__view *dwal__view_find(uint64_t device, uint64_t inode);
+void dwal__view_release(struct dwal__view *view);
+void dwal__view_write(struct dwal__view *view,
+                      const struct dwal__watermark *durable);
+void dwal__view_trim(struct dwal__view *view, uint64_t first_lsn);
+void dwal__view_read(void *view, struct dwal__watermark *durable,
+                     uint64_t *first_lsn);
+
+#endif

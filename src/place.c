@@ -1,0 +1,585 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where records get their places: the staging ring, the open batch, and the
+ * border between segments.
+ *
+ * Invariants:
+ *   - a successful CAS on batch.state reserves bytes, record index and LSN in
+ *     one step, so LSN order is byte order, and no LSN is given without room;
+ *   - a batch is opened at the place, in ring and segment, that the seal of the
+ *     one before it fixed: batches are dense on disk [write-once];
+ *   - a segment is entered only when the one that follows it is on disk under
+ *     its name [successor-first];
+ *   - at most one batch is open; it changes under place_lock only.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include "../format/bytes.h"
+#include "log.h"
+
+/* ---- the state word ---- */
+
+#define STATE_SEALED (UINT64_C(1) << 63)
+#define STATE_ROOM_SHIFT 34
+#define STATE_RECORDS_SHIFT 17
+#define STATE_FIELD ((UINT64_C(1) << 17) - 1)
+#define STATE_ROOM_MASK ((UINT64_C(1) << 29) - 1)
+
+#define FILLED_SLEEPER (UINT32_C(1) << 31)
+
+static uint64_t state_make(uint64_t room, uint32_t records, uint32_t lsns) {
+    return room / DWAL__RECORD_ALIGNMENT << STATE_ROOM_SHIFT |
+           (uint64_t)records << STATE_RECORDS_SHIFT | lsns;
+}
+
+static uint64_t state_room(uint64_t state) {
+    return (state >> STATE_ROOM_SHIFT & STATE_ROOM_MASK) *
+           DWAL__RECORD_ALIGNMENT;
+}
+
+static uint32_t state_records(uint64_t state) {
+    return (uint32_t)(state >> STATE_RECORDS_SHIFT & STATE_FIELD);
+}
+
+static uint32_t state_lsns(uint64_t state) {
+    return (uint32_t)(state & STATE_FIELD);
+}
+
+static uint32_t need_lsns(const struct dwal__need *need) {
+    return need->kind == DWAL__NEED_RECORDS ? need->records : 0;
+}
+
+/* Bytes, header included, and records that are taken at @state. Room and
+ * record_room change only while the batch is not open. */
+static uint64_t batch_used(struct dwal__batch *batch, uint64_t state) {
+    return DWAL__BATCH_HEADER_SIZE +
+           atomic_load_explicit(&batch->room, memory_order_relaxed) -
+           state_room(state);
+}
+
+static uint32_t batch_records(struct dwal__batch *batch, uint64_t state) {
+    return atomic_load_explicit(&batch->record_room, memory_order_relaxed) -
+           state_records(state);
+}
+
+static void place_set(struct dwal__place *place, struct dwal__batch *batch,
+                      uint64_t state_before) {
+    place->batch = batch;
+    place->sequence = batch->sequence;
+    place->offset = batch_used(batch, state_before);
+    place->index = batch_records(batch, state_before);
+    place->lsn = batch->first_lsn + state_lsns(state_before);
+}
+
+/* The one atomic step. Acquire pairs with the release of state in batch_open:
+ * after it, the batch's fields are those of the opening that we reserved in,
+ * and stay so until we have filled our place. Sequentially consistent because
+ * "idle" (log.h) looks at the thread's flag after it. */
+static bool batch_reserve(struct dwal__batch *batch,
+                          const struct dwal__need *need,
+                          struct dwal__place *place) {
+    uint64_t state = atomic_load_explicit(&batch->state, memory_order_acquire);
+    uint64_t next;
+    do {
+        if ((state & STATE_SEALED) != 0 || state_room(state) < need->room ||
+            state_records(state) < need->records)
+            return false;
+        next =
+            state - state_make(need->room, need->records, 0) + need_lsns(need);
+    } while (!atomic_compare_exchange_weak(&batch->state, &state, next));
+    place_set(place, batch, state);
+    return true;
+}
+
+void dwal__place_filled(struct dwal__batch *batch, uint32_t records) {
+    /* Release: the records' bytes before the count; pairs with the acquire in
+     * dwal__place_complete. */
+    uint32_t before = atomic_fetch_add(&batch->filled, records);
+    if ((before & FILLED_SLEEPER) != 0)
+        dwal__futex_wake(&batch->filled, 1);
+}
+
+bool dwal__place_complete(struct dwal__batch *batch, int64_t deadline) {
+    uint32_t expected = batch->records - (batch->starts ? 1 : 0);
+    for (int spin = 0; spin < 64; spin++)
+        if (atomic_load(&batch->filled) == expected)
+            return true;
+    for (;;) {
+        uint32_t seen =
+            atomic_fetch_or(&batch->filled, FILLED_SLEEPER) | FILLED_SLEEPER;
+        if ((seen & ~FILLED_SLEEPER) == expected)
+            return true;
+        if (!dwal__futex_wait(&batch->filled, seen, deadline))
+            return false;
+    }
+}
+
+/* ---- sealing; place_lock held ---- */
+
+/* Takes the open batch away from callers. False if it held nothing: then it
+ * never was. */
+static bool batch_seal(struct dwal *log) {
+    struct dwal__batch *batch =
+        atomic_load_explicit(&log->open, memory_order_relaxed);
+    if (batch == NULL)
+        return false;
+    atomic_store_explicit(&log->open, NULL, memory_order_relaxed);
+    uint64_t state = atomic_fetch_or(&batch->state, STATE_SEALED);
+    batch->records = batch_records(batch, state);
+    batch->lsns = state_lsns(state);
+    if (batch->records == 0) {
+        log->opened = batch->sequence;
+        log->ring_head = (uint64_t)(batch->bytes - log->ring);
+        return false;
+    }
+    batch->size = batch_used(batch, state);
+    batch->padded = dwal__align_up(batch->size, log->block_size);
+    assert(batch->padded <= batch->ring_size);
+    batch->ring_size = batch->padded;
+    batch->witness = batch->records == batch->witnesses;
+    log->ring_head = (uint64_t)(batch->bytes - log->ring) + batch->padded;
+    log->next_lsn = batch->first_lsn + batch->lsns;
+    log->segment_offset = batch->offset + batch->padded;
+    log->segment_used |=
+        batch->records > batch->witnesses + (batch->starts ? 1u : 0u);
+    log->end = (struct dwal__position){batch->segment->header.number,
+                                       log->segment_offset};
+    log->records_sealed += batch->records;
+    /* Release: all of the above before the committer looks at the batch. */
+    atomic_store(&log->sealed, batch->sequence + 1);
+    return true;
+}
+
+/* ---- opening; place_lock held ---- */
+
+/* A contiguous piece of the ring, @min to @wanted bytes. Batches lie in it in
+ * order; the oldest that is not completed is where the used part begins. */
+static bool ring_find(struct dwal *log, uint64_t min, uint64_t wanted,
+                      uint64_t *start, uint64_t *size) {
+    uint64_t completed = atomic_load(&log->completed);
+    uint64_t head = log->ring_head;
+    uint64_t first_start = 0, first_size = log->ring_bytes, second_size = 0;
+    if (completed != log->opened) {
+        struct dwal__batch *oldest =
+            &log->batches[completed % DWAL__BATCH_COUNT];
+        uint64_t tail = (uint64_t)(oldest->bytes - log->ring);
+        first_start = head;
+        first_size = head > tail ? log->ring_bytes - head : tail - head;
+        second_size = head > tail ? tail : 0;
+    }
+    bool second = first_size < wanted && second_size > first_size;
+    uint64_t found = second ? second_size : first_size;
+    if (found < min)
+        return false;
+    *start = second ? 0 : first_start;
+    *size = found < wanted ? found : wanted;
+    return true;
+}
+
+/* Enters the next prepared segment. */
+static void segment_enter(struct dwal *log) {
+    assert(log->prepared_count == DWAL__PREPARED_MAX);
+    if (log->segment != NULL) {
+        log->segment->last_sequence = log->opened;
+        log->segment->last_lsn = log->next_lsn - 1;
+        log->segment->next = log->left;
+        log->left = log->segment;
+    }
+    log->segment = log->prepared[0];
+    log->prepared[0] = log->prepared[1];
+    log->prepared_count--;
+    log->segment_offset = log->block_size;
+    log->segment_used = false;
+    log->rotate = false;
+    int64_t deadline = DWAL__NEVER;
+    if (log->options.segment_age_max_ms > 0)
+        deadline = dwal__deadline(dwal__now_ns(),
+                                  (int64_t)log->options.segment_age_max_ms);
+    atomic_store(&log->segment_deadline, deadline);
+    dwal__files_want(log);
+}
+
+/* Room and records that a start takes. */
+static uint64_t start_room(const struct dwal *log) {
+    return dwal__record_room(DWAL__START_SIZE + log->metadata_size);
+}
+
+/* What the batch to be opened gets. */
+struct opening {
+    bool fresh;        /* in a new segment */
+    uint64_t room_min; /* bytes of records that it must hold */
+    uint64_t ring_start;
+    uint64_t ring_size;
+    uint32_t record_room;
+};
+
+/* Finds all that an opening needs, or says what to wait for: 0, or EAGAIN (the
+ * ring, records, descriptors), ENOSPC (a segment). */
+static int opening_plan(struct dwal *log, const struct dwal__need *need,
+                        struct opening *plan) {
+    uint64_t completed = atomic_load(&log->completed);
+    if (log->opened - completed >= DWAL__BATCH_COUNT)
+        return EAGAIN;
+    uint64_t padded =
+        dwal__align_up(DWAL__BATCH_HEADER_SIZE + need->room, log->block_size);
+    uint64_t left = log->segment == NULL ? 0
+                                         : log->segment->header.segment_size -
+                                               log->segment_offset;
+    plan->fresh =
+        log->rotate || need->kind == DWAL__NEED_SEGMENT || left < padded;
+    plan->room_min = need->room;
+    if (plan->fresh) {
+        if (log->prepared_count < DWAL__PREPARED_MAX ||
+            log->prepared[0]->filling)
+            return ENOSPC;
+        plan->room_min += start_room(log);
+        padded = dwal__align_up(DWAL__BATCH_HEADER_SIZE + plan->room_min,
+                                log->block_size);
+        left = log->prepared[0]->header.segment_size - log->block_size;
+        assert(padded <= left);
+    }
+    uint64_t outstanding =
+        log->records_sealed - atomic_load(&log->records_completed);
+    uint64_t records = log->options.queue_records_max > outstanding
+                           ? log->options.queue_records_max - outstanding
+                           : 0;
+    /* The limit is for what callers queue; a start or a mark adds one. */
+    if (need->kind != DWAL__NEED_RECORDS)
+        records++;
+    if (records < need->records)
+        return EAGAIN;
+    if (plan->fresh)
+        records++;
+    plan->record_room =
+        records < DWAL__BATCH_ROOM ? (uint32_t)records : DWAL__BATCH_ROOM;
+    uint64_t wanted =
+        log->options.batch_bytes_max / log->block_size * log->block_size;
+    if (wanted < padded)
+        wanted = padded;
+    if (wanted > left)
+        wanted = left;
+    return ring_find(log, padded, wanted, &plan->ring_start, &plan->ring_size)
+               ? 0
+               : EAGAIN;
+}
+
+static void batch_place(struct dwal *log, struct dwal__batch *batch,
+                        const struct opening *plan) {
+    batch->bytes = log->ring + plan->ring_start;
+    batch->ring_size = plan->ring_size;
+    atomic_store_explicit(&batch->room,
+                          plan->ring_size - DWAL__BATCH_HEADER_SIZE,
+                          memory_order_relaxed);
+    atomic_store_explicit(&batch->record_room, plan->record_room,
+                          memory_order_relaxed);
+    batch->first_lsn = log->next_lsn;
+    batch->sequence = log->opened;
+    batch->segment = log->segment;
+    batch->salt = log->segment->header.salt;
+    batch->offset = log->segment_offset;
+    batch->starts = plan->fresh;
+    batch->witnesses = 0;
+    batch->trim_lsn = plan->fresh ? log->trim_lsn : 0;
+}
+
+/*
+ * Opens a batch in which @need already has its place, so that nobody can take
+ * it away. 0, or what to wait for, see opening_plan.
+ */
+static int batch_open(struct dwal *log, const struct dwal__need *need,
+                      struct dwal__place *place) {
+    struct opening plan;
+    int wait = opening_plan(log, need, &plan);
+    if (wait != 0)
+        return wait;
+    struct dwal__position end = log->end;
+    if (plan.fresh)
+        segment_enter(log);
+    struct dwal__batch *batch = &log->batches[log->opened % DWAL__BATCH_COUNT];
+    assert(batch->stage == DWAL__STAGE_FREE);
+    batch_place(log, batch, &plan);
+    batch->previous = end;
+    atomic_store_explicit(&batch->filled, 0, memory_order_relaxed);
+    uint64_t state = state_make(batch->room, batch->record_room, 0);
+    if (plan.fresh)
+        state -= state_make(start_room(log), 1, 0);
+    if (place != NULL)
+        place_set(place, batch, state);
+    state = state - state_make(need->room, need->records, 0) + need_lsns(need);
+    log->opened++;
+    /* Release: the fields above, before anybody can reserve. */
+    atomic_store_explicit(&batch->state, state, memory_order_release);
+    atomic_store(&log->open, batch);
+    return 0;
+}
+
+/* A batch for whoever comes next, where the segment in use has room. */
+static void batch_open_ahead(struct dwal *log) {
+    static const struct dwal__need nothing = {.kind = DWAL__NEED_RECORDS};
+    if (log->queue_head == NULL && !log->rotate && !log->shut &&
+        log->segment != NULL &&
+        log->segment_offset < log->segment->header.segment_size)
+        batch_open(log, &nothing, NULL);
+}
+
+bool dwal__place_seal(struct dwal *log) {
+    pthread_mutex_lock(&log->place_lock);
+    bool sealed = batch_seal(log);
+    if (atomic_load_explicit(&log->open, memory_order_relaxed) == NULL)
+        batch_open_ahead(log);
+    pthread_mutex_unlock(&log->place_lock);
+    return sealed;
+}
+
+uint64_t dwal__place_pending(struct dwal *log) {
+    struct dwal__batch *batch = atomic_load(&log->open);
+    if (batch == NULL)
+        return 0;
+    uint64_t state = atomic_load(&batch->state);
+    if ((state & STATE_SEALED) != 0)
+        return 0;
+    /* The fields may be those of another opening by now: still only a hint. */
+    if (batch_records(batch, state) == 0)
+        return 0;
+    return batch_used(batch, state);
+}
+
+/* ---- waiting for a place ---- */
+
+/* A caller in the queue, on its own stack. */
+struct dwal__queued {
+    struct dwal__queued *next;
+    struct dwal__queued *previous;
+};
+
+static void queue_join(struct dwal *log, struct dwal__queued *self) {
+    self->next = NULL;
+    self->previous = log->queue_tail;
+    if (log->queue_tail != NULL)
+        log->queue_tail->next = self;
+    else
+        log->queue_head = self;
+    log->queue_tail = self;
+}
+
+static void queue_leave(struct dwal *log, struct dwal__queued *self) {
+    if (self->previous != NULL)
+        self->previous->next = self->next;
+    else
+        log->queue_head = self->next;
+    if (self->next != NULL)
+        self->next->previous = self->previous;
+    else
+        log->queue_tail = self->previous;
+    if (log->queue_head != NULL)
+        pthread_cond_broadcast(&log->room);
+}
+
+/* Notes what a system record changes, in the same step as its reservation. */
+static void system_noted(struct dwal *log, const struct dwal__need *need,
+                         struct dwal__batch *batch) {
+    if (need->type == DWAL__SYSTEM_TRIM) {
+        if (need->trim_lsn > log->trim_lsn)
+            log->trim_lsn = need->trim_lsn;
+        batch->trim_lsn = log->trim_lsn;
+    } else if (need->type == DWAL__SYSTEM_MARK ||
+               need->type == DWAL__SYSTEM_CLOSE) {
+        batch->witnesses++;
+    }
+    if (need->type == DWAL__SYSTEM_CLOSE) {
+        batch_seal(log);
+        log->shut = true;
+    }
+}
+
+/* True if a new segment would be no different from the one in use. */
+static bool segment_is_new(struct dwal *log) {
+    struct dwal__batch *batch =
+        atomic_load_explicit(&log->open, memory_order_relaxed);
+    if (log->segment == NULL || log->segment_used)
+        return false;
+    if (batch == NULL)
+        return true;
+    uint64_t state = atomic_load(&batch->state);
+    uint32_t records = batch_records(batch, state);
+    return records <= batch->witnesses + (batch->starts ? 1u : 0u);
+}
+
+/* One try, at the head of the queue. 0, or what to wait for. */
+static int place_try(struct dwal *log, const struct dwal__need *need,
+                     struct dwal__place *place) {
+    struct dwal__batch *batch =
+        atomic_load_explicit(&log->open, memory_order_relaxed);
+    if (need->kind == DWAL__NEED_SEGMENT && segment_is_new(log)) {
+        place->batch = NULL;
+        return 0;
+    }
+    int wait = 0;
+    if (need->kind == DWAL__NEED_SEGMENT || log->rotate || batch == NULL ||
+        !batch_reserve(batch, need, place)) {
+        batch_seal(log);
+        wait = batch_open(log, need, place);
+    }
+    if (wait == 0 && need->kind == DWAL__NEED_SYSTEM)
+        system_noted(log, need, place->batch);
+    return wait;
+}
+
+/* Sleeps on room; place_lock held. False after the deadline. */
+static bool room_wait(struct dwal *log, int64_t deadline) {
+    struct timespec until = {.tv_sec = deadline / DWAL__NS_PER_S,
+                             .tv_nsec = deadline % DWAL__NS_PER_S};
+    return pthread_cond_timedwait(&log->room, &log->place_lock, &until) == 0;
+}
+
+void dwal__place_room_changed(struct dwal *log) {
+    /* Pairs with the increment in place_queue: either it sees the change that
+     * was made before this call, or we see the sleeper. */
+    if (atomic_load(&log->room_waiters) == 0)
+        return;
+    pthread_mutex_lock(&log->place_lock);
+    pthread_cond_broadcast(&log->room);
+    pthread_mutex_unlock(&log->place_lock);
+}
+
+static int refused(struct dwal *log, int wait, struct dwal_error *error) {
+    if (wait == ENOSPC && log->prepare_errno != 0)
+        return dwal__error_set(error, DWAL_ENOSPC, log->prepare_errno,
+                               "%s: no next segment can be made; trim, or free "
+                               "space: the log goes on by itself",
+                               log->path);
+    return dwal__error_set(error, DWAL_EAGAIN, 0,
+                           "%s: %s within %d ms; no LSN was given", log->path,
+                           wait == ENOSPC ? "no next segment was ready"
+                                          : "the staging buffers stayed full",
+                           log->options.append_timeout_ms);
+}
+
+/* Waits in line; place_lock held. */
+static int place_queue(struct dwal *log, const struct dwal__need *need,
+                       struct dwal__place *place, struct dwal_error *error) {
+    int64_t deadline =
+        dwal__deadline(dwal__now_ns(), log->options.append_timeout_ms);
+    struct dwal__queued self;
+    queue_join(log, &self);
+    atomic_fetch_add(&log->room_waiters, 1);
+    uint64_t asked = 0;
+    uint64_t kicked = atomic_load(&log->sealed);
+    int wait = EAGAIN;
+    int code = DWAL_OK;
+    for (;;) {
+        if (atomic_load(&log->failed)) {
+            code = DWAL_EFAILED;
+            break;
+        }
+        if (log->shut) {
+            code = DWAL_ECLOSED;
+            break;
+        }
+        if (log->queue_head == &self &&
+            (wait = place_try(log, need, place)) == 0)
+            break;
+        if (wait == ENOSPC && asked == 0) {
+            dwal__files_want(log);
+            asked = log->prepare_wanted;
+        }
+        bool no_space = wait == ENOSPC && log->prepare_tried >= asked &&
+                        log->prepare_errno != 0;
+        if (atomic_load(&log->sealed) != kicked) {
+            /* What was sealed on the way is written while we sleep. */
+            kicked = atomic_load(&log->sealed);
+            pthread_mutex_unlock(&log->place_lock);
+            dwal__committer_kick(log);
+            pthread_mutex_lock(&log->place_lock);
+            continue;
+        }
+        if (no_space || !room_wait(log, deadline)) {
+            code = refused(log, wait, error);
+            break;
+        }
+    }
+    atomic_fetch_sub(&log->room_waiters, 1);
+    queue_leave(log, &self);
+    return code;
+}
+
+/* The segment in use is older than it should get: leave it, unless it has no
+ * records yet. Only appends look at the age [no timer]. */
+static void segment_expire(struct dwal *log, int64_t now) {
+    pthread_mutex_lock(&log->place_lock);
+    if (now >= atomic_load(&log->segment_deadline)) {
+        if (!segment_is_new(log)) {
+            log->rotate = true;
+            batch_seal(log);
+            atomic_store(&log->segment_deadline, DWAL__NEVER);
+        } else {
+            atomic_store(
+                &log->segment_deadline,
+                dwal__deadline(now, (int64_t)log->options.segment_age_max_ms));
+        }
+    }
+    pthread_mutex_unlock(&log->place_lock);
+}
+
+int dwal__place_reserve(struct dwal *log, const struct dwal__need *need,
+                        struct dwal__place *place, struct dwal_error *error) {
+    if (need->kind == DWAL__NEED_RECORDS) {
+        int64_t deadline =
+            atomic_load_explicit(&log->segment_deadline, memory_order_relaxed);
+        if (deadline != DWAL__NEVER) {
+            int64_t now = dwal__now_ns();
+            if (now >= deadline)
+                segment_expire(log, now);
+        }
+        struct dwal__batch *batch =
+            atomic_load_explicit(&log->open, memory_order_acquire);
+        if (batch != NULL && batch_reserve(batch, need, place))
+            return DWAL_OK;
+    }
+    pthread_mutex_lock(&log->place_lock);
+    uint64_t sealed = atomic_load(&log->sealed);
+    int code = place_queue(log, need, place, error);
+    bool more = atomic_load(&log->sealed) != sealed;
+    pthread_mutex_unlock(&log->place_lock);
+    if (more)
+        dwal__committer_kick(log);
+    if (code == DWAL_EFAILED)
+        return dwal__failure_report(log, error);
+    if (code == DWAL_ECLOSED)
+        return dwal__error_set(error, code, 0, "%s: the log is being closed",
+                               log->path);
+    return code;
+}
+
+bool dwal__place_reserve_now(struct dwal *log, const struct dwal__need *need,
+                             struct dwal__place *place) {
+    pthread_mutex_lock(&log->place_lock);
+    bool done = log->queue_head == NULL && !log->shut &&
+                !atomic_load(&log->failed) && place_try(log, need, place) == 0;
+    pthread_mutex_unlock(&log->place_lock);
+    return done;
+}
+
+int dwal__place_find(struct dwal *log, uint64_t lsn, struct dwal__batch **batch,
+                     uint64_t *sequence) {
+    pthread_mutex_lock(&log->place_lock);
+    struct dwal__batch *open =
+        atomic_load_explicit(&log->open, memory_order_relaxed);
+    uint64_t next = log->next_lsn;
+    if (open != NULL)
+        next = open->first_lsn + state_lsns(atomic_load(&open->state));
+    int code = lsn != 0 && lsn < next ? DWAL_OK : DWAL_EINVAL;
+    uint64_t completed = atomic_load(&log->completed);
+    *batch = NULL;
+    for (uint64_t at = log->opened; code == DWAL_OK && at > completed;) {
+        struct dwal__batch *candidate = &log->batches[--at % DWAL__BATCH_COUNT];
+        if (candidate->first_lsn <= lsn) {
+            *batch = candidate;
+            *sequence = at;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&log->place_lock);
+    return code;
+}

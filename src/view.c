@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is durable, for readers in the writer's own process: one view a log, and
+ * the list of logs that are open, by the identity of LOCK.
+ *
+ * Invariant: a view outlives its log as long as a cursor refers to it, and
+ * then says what was last durable.
+ */
+#include <stdlib.h>
+
+#include "log.h"
+
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct dwal__view *registry; /* registry_lock */
+
+struct dwal__view *dwal__view_new(uint64_t device, uint64_t inode) {
+    struct dwal__view *view = calloc(1, sizeof *view);
+    if (view == NULL)
+        return NULL;
+    view->lock_device = device;
+    view->lock_inode = inode;
+    pthread_mutex_init(&view->lock, NULL);
+    atomic_store(&view->references, 1);
+    return view;
+}
+
+void dwal__view_register(struct dwal__view *view) {
+    pthread_mutex_lock(&registry_lock);
+    view->next = registry;
+    registry = view;
+    pthread_mutex_unlock(&registry_lock);
+}
+
+void dwal__view_release(struct dwal__view *view) {
+    if (atomic_fetch_sub(&view->references, 1) != 1)
+        return;
+    pthread_mutex_destroy(&view->lock);
+    free(view);
+}
+
+void dwal__view_close(struct dwal__view *view) {
+    pthread_mutex_lock(&registry_lock);
+    for (struct dwal__view **at = &registry; *at != NULL; at = &(*at)->next)
+        if (*at == view) {
+            *at = view->next;
+            break;
+        }
+    pthread_mutex_unlock(&registry_lock);
+    atomic_store(&view->closed, true);
+    dwal__view_release(view);
+}
+
+struct dwal__view *dwal__view_find(uint64_t device, uint64_t inode) {
+    pthread_mutex_lock(&registry_lock);
+    struct dwal__view *view = registry;
+    while (view != NULL &&
+           (view->lock_device != device || view->lock_inode != inode))
+        view = view->next;
+    if (view != NULL)
+        atomic_fetch_add(&view->references, 1);
+    pthread_mutex_unlock(&registry_lock);
+    return view;
+}
+
+void dwal__view_write(struct dwal__view *view,
+                      const struct dwal__watermark *durable) {
+    pthread_mutex_lock(&view->lock);
+    view->durable = *durable;
+    pthread_mutex_unlock(&view->lock);
+}
+
+void dwal__view_trim(struct dwal__view *view, uint64_t first_lsn) {
+    pthread_mutex_lock(&view->lock);
+    view->first_lsn = first_lsn;
+    pthread_mutex_unlock(&view->lock);
+}
+
+void dwal__view_read(void *argument, struct dwal__watermark *durable,
+                     uint64_t *first_lsn) {
+    struct dwal__view *view = argument;
+    pthread_mutex_lock(&view->lock);
+    *durable = view->durable;
+    *first_lsn = view->first_lsn;
+    pthread_mutex_unlock(&view->lock);
+}
