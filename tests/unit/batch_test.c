@@ -721,6 +721,50 @@ static void test_torn_sectors(void **state) {
     }
 }
 
+/* Records with right checksums and wrong everything else, under a header that
+ * is right, in memory of the exact size: nothing is read behind it. */
+static void test_hostile_records(void **state) {
+    (void)state;
+    uint64_t random = check_seed(9);
+    for (int round = 0; round < 3000; round++) {
+        struct batch_maker maker = batch_sample();
+        struct dwal__batch_header *h = &maker.header;
+        h->digest = 0;
+        h->size = DWAL__BATCH_HEADER_SIZE + 32 +
+                  8 * (check_random(&random) % (round % 300 + 1));
+        uint64_t most = (h->size - DWAL__BATCH_HEADER_SIZE) / 32;
+        h->record_count = 1 + (uint32_t)(check_random(&random) % most);
+        h->lsn_count = (uint32_t)(check_random(&random) % h->record_count);
+        size_t padded = dwal__align_up(h->size, BLOCK);
+        uint8_t *bytes = calloc(1, padded);
+        assert_non_null(bytes);
+        size_t at = DWAL__BATCH_HEADER_SIZE;
+        while (h->size - at >= DWAL__RECORD_HEADER_SIZE) {
+            size_t left = h->size - at - DWAL__RECORD_HEADER_SIZE;
+            struct dwal__record record = {
+                .lsn = check_random(&random) % 3 ? 0 : 41,
+                .type = (uint16_t)(check_random(&random) % 7 |
+                                   (check_random(&random) % 2 << 15)),
+                .data = buffer,
+                .size = (uint32_t)(check_random(&random) % (left + 1))};
+            if (dwal__record_room(record.size) > h->size - at)
+                break;
+            uint32_t crc =
+                dwal__record_encode(&record, segment.salt, bytes + at);
+            h->digest = dwal__digest(h->digest, &crc, 1);
+            if (check_random(&random) % 8 == 0) /* any length at all */
+                dwal__put32(bytes + at + 4, (uint32_t)check_random(&random));
+            at += dwal__record_room(record.size);
+        }
+        dwal__batch_header_encode(h, bytes);
+        struct dwal__batch_summary summary;
+        struct dwal__batch_fault where = {.offset = OFFSET};
+        batch_check_at(bytes, OFFSET, &summary, &where);
+        assert_in_range(where.offset, OFFSET, OFFSET + padded);
+        free(bytes);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_header_layout),
@@ -746,6 +790,7 @@ int main(void) {
         cmocka_unit_test(test_every_flipped_bit),
         cmocka_unit_test(test_random_flipped_bits),
         cmocka_unit_test(test_torn_sectors),
+        cmocka_unit_test(test_hostile_records),
     };
     return cmocka_run_group_tests_name("batch", tests, NULL, NULL);
 }
