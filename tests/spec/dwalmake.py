@@ -565,6 +565,12 @@ class Writer:
         # The durable end's place stays; its LSN is what is left (5.1).
         self.durable = (min(self.durable[0], keep),) + self.durable[1:]
 
+    def surely_acked(self):
+        """The LSN up to which records are acknowledged, cut or not."""
+        if self.before_cut:
+            return min(self.promise.acked, self.before_cut.acked)
+        return self.promise.acked
+
     def cut_is_durable(self):
         self.reap(everything=True)
         if self.rng.random() < 0.8:
@@ -841,6 +847,10 @@ def test_rows():
     rest = {n: d for n, d in files.items() if n != "LOCK"}
     expect(rest, "bad-structure", verdict="corrupt")
     expect({**files, "x.wal": b""}, "bad-structure")
+    expect({"x.wal": b""}, "bad-structure")
+    expect({three: files[three], "x.wal": b""}, "bad-structure")
+    result = dwalspec.recover_path("/nonexistent/log")
+    assert result.row == "no-log"
     expect({**files, two: files[two][:-512]}, "bad-structure")
     empty = [SegmentMaker(1, 0, uuid), SegmentMaker(2, 1, uuid)]
     empty_log = {"LOCK": files["LOCK"], **{m.name: bytes(m.data) for m in empty}}

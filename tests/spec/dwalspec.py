@@ -104,10 +104,16 @@ class NotWellFormed(Exception):
 
 
 def read_directory(path):
-    """Reads what is ours in a directory: {name: bytes}."""
+    """Reads what is ours in a directory, if there is one: {name: bytes}."""
     files = {}
     try:
-        for name in sorted(os.listdir(path)):
+        names = os.listdir(path)
+    except FileNotFoundError:
+        return files                                            # 7.1
+    except OSError as error:
+        raise Unreadable(str(error)) from error
+    try:
+        for name in sorted(names):
             if name == "LOCK" or name.endswith(".wal"):
                 with open(os.path.join(path, name), "rb") as file:
                     files[name] = file.read()
@@ -431,7 +437,11 @@ def parse_records(segment, batch, is_first):
 # -------------------------------------------------- sections 7.2, 7.3: runs
 
 def find_run(segment):
-    """The longest sequence of valid batches (7.2)."""
+    """The longest sequence of valid batches (7.2).
+
+    Where a batch at its end asks for a newer reader (section 8), segment.newer
+    says why.
+    """
     offset, link, expected = segment.block, segment.crc, None
     while offset < segment.size:
         try:
@@ -440,11 +450,11 @@ def find_run(segment):
             segment.stopped = str(error)
             return
         except NeedsNewerReader as error:
-            # Section 8.  The run cannot be followed any further.
             segment.stopped = segment.newer = str(error)
             return
         if batch.unknown:
-            segment.newer = segment.newer or batch.unknown
+            segment.stopped = segment.newer = batch.unknown
+            return
         segment.run.append(batch)
         link, expected = batch.header.crc, batch.last + 1
         offset = batch.end
@@ -667,7 +677,7 @@ def has_trace(segment):
 
 def check_structure(result, files):
     """7.1 [structure].  Fills result.segments; True if it decided."""
-    damage, empty_log = [], True
+    damage = []
     uuid = None
     if "LOCK" in files:
         uuid = lock_uuid(files["LOCK"])
@@ -680,7 +690,6 @@ def check_structure(result, files):
         if number is None:
             damage.append(name + ": not a segment's name")      # [name-valid]
             continue
-        empty_log = False
         try:
             result.segments[number] = Segment(number, data, uuid)
         except NotWellFormed as error:
@@ -688,7 +697,7 @@ def check_structure(result, files):
         except NeedsNewerReader as error:
             raise NeedsNewerReader("%s: %s" % (name, error)) from error
     if "LOCK" not in files:
-        if empty_log:
+        if not any(name.endswith(".wal") for name in files):
             result.decide("no-log", "none")
             return True
         if not damage and not any(map(has_trace, result.segments.values())):
@@ -698,7 +707,7 @@ def check_structure(result, files):
     if damage:
         result.decide("bad-structure", "corrupt", "; ".join(damage))
         return True
-    if empty_log:
+    if not result.segments:
         result.decide("lost-files", "corrupt")                  # [lost-files]
         return True
     return False
