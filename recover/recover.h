@@ -21,8 +21,11 @@ struct dwal__found_segment {
     struct dwal__segment_header header;
 
     bool started;       /* the first batch is valid; @start etc. are set */
-    struct dwal__start start; /* metadata pointer is NULL: see dwal__recovery */
+    struct dwal__start start; /* metadata pointer is NULL: see @metadata */
     uint64_t first_lsn; /* of the first batch */
+    struct dwal__watermark first_watermark; /* what the first batch says */
+    bool fits_known; /* the predecessor that the start names was scanned … */
+    bool fits;       /* … and the start fits a batch of its run (SPEC 7.5) */
 
     bool scanned;       /* the run and what is behind it were looked at */
     uint64_t run_end;   /* offset behind the run's last batch */
@@ -33,15 +36,22 @@ struct dwal__found_segment {
     bool run_witness;       /* last batch: only marks and closes … */
     bool run_covered;       /* … and its watermark is its own place */
     bool run_closed;        /* last batch ends with a close */
+    uint64_t trim_lsn;      /* the largest trim point in the run */
+    uint8_t *metadata;      /* the latest blob in the run; NULL: none */
+    uint32_t metadata_size;
     enum dwal__fault end_fault; /* what stands at run_end; NONE if the batch's
-                                 * header is readable: then see @end_batch */
+                                 * header is readable: then see @end_batch.
+                                 * SHORT if the run fills the file */
     struct dwal__batch_fault end_batch;
+    bool end_newer;             /* it takes a newer dwal to tell (SPEC 8) */
     bool flipped;               /* SPEC 7.8 */
     uint64_t flipped_offset;    /* byte in the segment */
     unsigned flipped_bit;       /* 0 to 7 */
-    bool left_over;             /* a readable header stands behind the run */
+    bool left_over;             /* a readable (or newer) header stands at the
+                                 * run's end or behind it */
     uint64_t left_over_offset;  /* the first of them */
-    uint64_t left_over_lsn;     /* the largest last LSN in them */
+    uint64_t left_over_lsn;     /* the largest last LSN in them; UINT64_MAX if
+                                 * one does not tell */
 
     bool live;                /* part of the log */
     uint64_t live_end;        /* offset behind its last kept batch */

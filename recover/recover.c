@@ -1,0 +1,725 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Recovery, SPEC 7, from the top: list the directory, make durable what is
+ * going to be read, check the structure, find the live end, gather the facts,
+ * let the table decide. Two invariants: nothing on disk is changed; and an
+ * error of the disk ends in the verdict "unreadable", never in a shorter log.
+ */
+#include "recover.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chain.h"
+#include "feed.h"
+#include "report.h"
+#include "scan.h"
+
+#define PROGRESS_BYTES ((uint64_t)4 << 20) /* between two calls of the hook */
+
+struct context {
+    const struct dwal__recover_options *options;
+    struct dwal__recovery *recovery;
+    struct dwal_error *error;
+    struct dwal__feed feed;
+    struct dwal__listing listing;
+    struct dwal__report_first first;
+
+    size_t segment_room; /* allocated, of recovery->segments */
+    size_t spare_room;
+    struct dwal__found_segment **starts; /* by predecessor, then its end */
+    size_t start_count;
+    struct dwal__found_segment *end; /* NULL: no live end */
+
+    uint64_t reported; /* bytes, to the progress hook */
+    uint64_t expected; /* bytes in all, an estimate */
+    bool cancelled;
+};
+
+/* ---- failing ---- */
+
+static void fact_set(struct context *context, enum dwal__fact fact) {
+    context->recovery->facts.bits |= (uint32_t)fact;
+}
+
+static bool fact_get(const struct context *context, enum dwal__fact fact) {
+    return (context->recovery->facts.bits & (uint32_t)fact) != 0;
+}
+
+static int out_of_memory(struct context *context) {
+    return dwal__error_set(context->error, DWAL_ENOMEM, 0,
+                           "recover the log: out of memory");
+}
+
+/*
+ * The disk said @error (negative) about @name at @offset. DWAL_EIO: a fact was
+ * noted, and recovery goes on to its verdict. Other codes end recovery.
+ */
+static int disk_failed(struct context *context, const char *name,
+                       uint64_t segment, uint64_t offset, int error) {
+    if (error == -ENOMEM)
+        return out_of_memory(context);
+    if (context->cancelled)
+        return dwal__error_set(context->error, DWAL_EAGAIN, 0,
+                               "recover the log: cancelled");
+    struct dwal__finding finding = {.kind = DWAL__FINDING_FILE_UNREADABLE,
+                                    .name = name,
+                                    .segment = segment,
+                                    .offset = offset,
+                                    .os_errno = -error,
+                                    .lsn_from = 1};
+    dwal__report_finding(&context->options->hooks, &context->first, &finding);
+    fact_set(context, DWAL__FACT_READ_ERROR);
+    return DWAL_EIO;
+}
+
+static int segment_failed(struct context *context, uint64_t number,
+                          uint64_t offset, int error) {
+    char name[DWAL__NAME_SIZE];
+    dwal__segment_name(number, name);
+    return disk_failed(context, name, number, offset, error);
+}
+
+/* Something about the files is not as SPEC 4 wants it. */
+static void structure_bad(struct context *context, enum dwal__finding_kind kind,
+                          const char *name,
+                          const struct dwal__found_segment *segment) {
+    struct dwal__finding finding = {.kind = kind, .name = name, .lsn_from = 1};
+    if (segment != NULL) {
+        finding.segment = segment->number;
+        finding.fault = segment->fault;
+    }
+    if (kind == DWAL__FINDING_HEADER_NUMBER)
+        finding.other = segment->header.number;
+    dwal__report_finding(&context->options->hooks, &context->first, &finding);
+    fact_set(context, DWAL__FACT_BAD_STRUCTURE);
+}
+
+/* ---- the directory ---- */
+
+/* What the functions below return to the listing: 0, or this. It must not look
+ * like an errno, which the listing itself may return. */
+#define NO_MEMORY 1
+
+/* Room for one more of @size bytes in @*array. */
+static int array_grow(void **array, size_t *room, size_t count, size_t size) {
+    if (count < *room)
+        return 0;
+    size_t more = *room == 0 ? 16 : 2 * *room;
+    void *grown = realloc(*array, more * size);
+    if (grown == NULL)
+        return NO_MEMORY;
+    *array = grown;
+    *room = more;
+    return 0;
+}
+
+/* Names that are not ours are few; they grow by one. */
+static int name_add(char ***names, size_t *count, const char *name) {
+    char **grown = realloc(*names, (*count + 1) * sizeof **names);
+    if (grown == NULL)
+        return NO_MEMORY;
+    *names = grown;
+    grown[*count] = strdup(name);
+    if (grown[*count] == NULL)
+        return NO_MEMORY;
+    ++*count;
+    return 0;
+}
+
+static int segment_add(struct context *context, uint64_t number) {
+    struct dwal__recovery *recovery = context->recovery;
+    void *array = recovery->segments;
+    int code = array_grow(&array, &context->segment_room,
+                          recovery->segment_count, sizeof *recovery->segments);
+    recovery->segments = array;
+    if (code == 0)
+        recovery->segments[recovery->segment_count++] =
+            (struct dwal__found_segment){.number = number};
+    return code;
+}
+
+static int spare_add(struct context *context, uint64_t number) {
+    struct dwal__recovery *recovery = context->recovery;
+    void *array = recovery->spares;
+    int code = array_grow(&array, &context->spare_room, recovery->spare_count,
+                          sizeof *recovery->spares);
+    recovery->spares = array;
+    if (code == 0)
+        recovery->spares[recovery->spare_count++] = number;
+    return code;
+}
+
+static int entry_take(void *argument, const char *name) {
+    struct context *context = argument;
+    struct dwal__listing *listing = &context->listing;
+    uint64_t number;
+    switch (dwal__name_parse(name, &number)) {
+    case DWAL__NAME_LOCK:
+        listing->lock = true;
+        return 0;
+    case DWAL__NAME_SEGMENT:
+        return segment_add(context, number);
+    case DWAL__NAME_SPARE:
+        return spare_add(context, number);
+    case DWAL__NAME_BAD:
+        return name_add(&listing->bad_names, &listing->bad_count, name);
+    case DWAL__NAME_OTHER:
+        break;
+    }
+    return name_add(&listing->other_names, &listing->other_count, name);
+}
+
+static int segment_order(const void *a, const void *b) {
+    const struct dwal__found_segment *x = a, *y = b;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static int number_order(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static int name_order(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void sort(void *array, size_t count, size_t size,
+                 int (*order)(const void *, const void *)) {
+    if (count > 1)
+        qsort(array, count, size, order);
+}
+
+static void listing_sort(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    struct dwal__listing *listing = &context->listing;
+    sort(recovery->segments, recovery->segment_count,
+         sizeof *recovery->segments, segment_order);
+    sort(recovery->spares, recovery->spare_count, sizeof *recovery->spares,
+         number_order);
+    sort(listing->bad_names, listing->bad_count, sizeof(char *), name_order);
+    sort(listing->other_names, listing->other_count, sizeof(char *),
+         name_order);
+    /* A name may be listed twice while files are renamed. */
+    size_t kept = 0;
+    for (size_t i = 0; i < recovery->segment_count; i++)
+        if (kept == 0 ||
+            recovery->segments[kept - 1].number != recovery->segments[i].number)
+            recovery->segments[kept++] = recovery->segments[i];
+    recovery->segment_count = kept;
+    if (kept > 0)
+        recovery->number_max = recovery->segments[kept - 1].number;
+    size_t spares = recovery->spare_count;
+    if (spares > 0 && recovery->spares[spares - 1] > recovery->number_max)
+        recovery->number_max = recovery->spares[spares - 1];
+}
+
+static int directory_read(struct context *context) {
+    const struct dwal__recover_options *options = context->options;
+    const struct dwal__disk_ops *ops = options->disk->ops;
+    int error = 0;
+    if (options->sync)
+        error = ops->dir_sync(options->disk, options->dir);
+    if (error == 0)
+        error = ops->dir_list(options->disk, options->dir, entry_take, context);
+    if (error == NO_MEMORY)
+        return out_of_memory(context);
+    if (error != 0)
+        return disk_failed(context, NULL, 0, 0, error);
+    listing_sort(context);
+    if (context->listing.lock)
+        fact_set(context, DWAL__FACT_LOCK);
+    if (context->recovery->segment_count + context->listing.bad_count > 0)
+        fact_set(context, DWAL__FACT_SEGMENTS);
+    return DWAL_OK;
+}
+
+/* ---- making durable what is going to be read ---- */
+
+static int file_sync(struct context *context, const char *name,
+                     uint64_t segment) {
+    struct dwal__disk *disk = context->options->disk;
+    int handle =
+        disk->ops->open(disk, context->options->dir, name, DWAL__OPEN_READ);
+    int error = handle;
+    if (handle >= 0) {
+        error = disk->ops->sync(disk, handle);
+        disk->ops->close(disk, handle);
+    }
+    return error < 0 ? disk_failed(context, name, segment, 0, error) : DWAL_OK;
+}
+
+/* The lowest segment that may hold something unsynced: whatever lies before the
+ * watermark of a valid batch is durable. A peek; what it cannot read makes it
+ * say more, and is reported when it is read for good. */
+static uint64_t unsynced_from(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    for (size_t i = recovery->segment_count; i-- > 0;) {
+        struct dwal__found_segment segment = {.number =
+                                                  recovery->segments[i].number};
+        enum dwal__finding_kind kind;
+        uint64_t offset;
+        if (dwal__segment_load(&context->feed, &segment, NULL, &kind,
+                               &offset) == 0 &&
+            segment.started)
+            return segment.first_watermark.position.segment;
+    }
+    return 0;
+}
+
+/* Otherwise what is read now might be gone after the next crash, although it
+ * was built upon. A sync that fails makes the log unreadable. */
+static int files_sync(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    int code = DWAL_OK;
+    if (context->listing.lock)
+        code = file_sync(context, DWAL__LOCK_NAME, 0);
+    uint64_t from = unsynced_from(context);
+    for (size_t i = recovery->segment_count; i-- > 0 && code == DWAL_OK;) {
+        uint64_t number = recovery->segments[i].number;
+        char name[DWAL__NAME_SIZE];
+        dwal__segment_name(number, name);
+        if (number >= from)
+            code = file_sync(context, name, number);
+    }
+    return code;
+}
+
+/* ---- structure, SPEC 7.1 ---- */
+
+static int lock_read(struct context *context) {
+    struct dwal__disk *disk = context->options->disk;
+    uint8_t bytes[DWAL__LOCK_SIZE + 1]; /* one more shows that it is longer */
+    if (!context->listing.lock)
+        return DWAL_OK;
+    int handle = disk->ops->open(disk, context->options->dir, DWAL__LOCK_NAME,
+                                 DWAL__OPEN_READ);
+    ssize_t got = handle;
+    if (handle >= 0) {
+        got = disk->ops->read(disk, handle, bytes, sizeof bytes, 0);
+        disk->ops->close(disk, handle);
+    }
+    if (got < 0)
+        return disk_failed(context, DWAL__LOCK_NAME, 0, 0, (int)got);
+    context->listing.lock_valid =
+        dwal__lock_decode(bytes, (size_t)got, &context->recovery->uuid) ==
+        DWAL__FAULT_NONE;
+    if (!context->listing.lock_valid) /* [lock-valid] */
+        structure_bad(context, DWAL__FINDING_LOCK_BAD, DWAL__LOCK_NAME, NULL);
+    return DWAL_OK;
+}
+
+static int segment_load(struct context *context,
+                        struct dwal__found_segment *segment) {
+    struct dwal__recovery *recovery = context->recovery;
+    enum dwal__finding_kind kind;
+    uint64_t offset;
+    char name[DWAL__NAME_SIZE];
+    dwal__segment_name(segment->number, name);
+    int error = dwal__segment_load(
+        &context->feed, segment,
+        context->listing.lock_valid ? &recovery->uuid : NULL, &kind, &offset);
+    if (error != 0)
+        return segment_failed(context, segment->number, offset, error);
+    if (segment->well_formed && segment->header.epoch > recovery->epoch_max)
+        recovery->epoch_max = segment->header.epoch;
+    if (!segment->well_formed && segment->fault != DWAL__FAULT_VERSION)
+        structure_bad(context, kind, name, segment);
+    return DWAL_OK;
+}
+
+/* All files are looked at, whatever is wrong with one. */
+static int structure_read(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    int code = lock_read(context);
+    bool failed = code == DWAL_EIO;
+    for (size_t i = 0; i < context->listing.bad_count; i++)
+        structure_bad(context, DWAL__FINDING_NAME_BAD,
+                      context->listing.bad_names[i], NULL);
+    for (size_t i = 0; i < recovery->segment_count; i++) {
+        if (code != DWAL_OK && code != DWAL_EIO)
+            return code;
+        code = segment_load(context, &recovery->segments[i]);
+        failed = failed || code == DWAL_EIO;
+    }
+    return code == DWAL_OK && failed ? DWAL_EIO : code;
+}
+
+/* SPEC 8: a file of another format version says nothing to this dwal, and
+ * neither does the rest of the log then. */
+static int versions_check(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    for (size_t i = 0; i < recovery->segment_count; i++)
+        if (recovery->segments[i].fault == DWAL__FAULT_VERSION)
+            return dwal__report_newer(&recovery->segments[i], context->error);
+    return DWAL_OK;
+}
+
+/* SPEC 7.1: segments without LOCK are an interrupted creation, unless anything
+ * shows that there was more. */
+static int creation_check(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    if (context->listing.lock || !fact_get(context, DWAL__FACT_SEGMENTS))
+        return DWAL_OK;
+    bool found = false;
+    for (size_t i = 0; i < recovery->segment_count && !found; i++) {
+        struct dwal__found_segment *segment = &recovery->segments[i];
+        uint64_t offset;
+        if (!segment->well_formed)
+            continue;
+        int error =
+            dwal__segment_trace(&context->feed, segment, &found, &offset);
+        if (error != 0)
+            return segment_failed(context, segment->number, offset, error);
+    }
+    if (!found && !fact_get(context, DWAL__FACT_BAD_STRUCTURE))
+        return DWAL_OK;
+    if (found)
+        fact_set(context, DWAL__FACT_HEADERS);
+    struct dwal__finding finding = {.kind = DWAL__FINDING_LOCK_MISSING,
+                                    .name = DWAL__LOCK_NAME,
+                                    .lsn_from = 1};
+    dwal__report_finding(&context->options->hooks, &context->first, &finding);
+    return DWAL_OK;
+}
+
+/* ---- the live end, SPEC 7.2 to 7.5 ---- */
+
+static int start_order(const void *a, const void *b) {
+    const struct dwal__start *x =
+        &(*(struct dwal__found_segment *const *)a)->start;
+    const struct dwal__start *y =
+        &(*(struct dwal__found_segment *const *)b)->start;
+    if (x->previous_segment != y->previous_segment)
+        return x->previous_segment < y->previous_segment ? -1 : 1;
+    return x->previous_end < y->previous_end
+               ? -1
+               : x->previous_end > y->previous_end;
+}
+
+static int starts_sort(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    size_t count = recovery->segment_count;
+    context->starts = malloc((count + 1) * sizeof(void *));
+    if (context->starts == NULL)
+        return out_of_memory(context);
+    for (size_t i = 0; i < count; i++)
+        if (recovery->segments[i].started)
+            context->starts[context->start_count++] = &recovery->segments[i];
+    sort(context->starts, context->start_count, sizeof(void *), start_order);
+    return DWAL_OK;
+}
+
+/* The index of the first start that names @number or a higher one. */
+static size_t starts_from(const struct context *context, uint64_t number) {
+    size_t low = 0, high = context->start_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (context->starts[middle]->start.previous_segment < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int segment_scan(void *argument, struct dwal__found_segment *segment) {
+    struct context *context = argument;
+    size_t first = starts_from(context, segment->number);
+    size_t last = first;
+    while (last < context->start_count &&
+           context->starts[last]->start.previous_segment == segment->number)
+        last++;
+    uint64_t offset;
+    int error = dwal__segment_scan(&context->feed, segment,
+                                   context->starts + first, last - first,
+                                   &context->recovery->watermark, &offset);
+    return error == 0 ? DWAL_OK
+                      : segment_failed(context, segment->number, offset, error);
+}
+
+/* Scans what is not scanned yet, from @number up, highest first. */
+static int segments_scan(struct context *context, uint64_t number) {
+    struct dwal__recovery *recovery = context->recovery;
+    int code = DWAL_OK;
+    for (size_t i = recovery->segment_count; i-- > 0 && code == DWAL_OK;) {
+        struct dwal__found_segment *segment = &recovery->segments[i];
+        if (segment->number < number)
+            break;
+        if (segment->well_formed && !segment->scanned)
+            code = segment_scan(context, segment);
+    }
+    return code;
+}
+
+/* Scans the newest verify_bytes of the live log. Sets *@broken if that shows a
+ * step of the walk to be wrong that a watermark had vouched for. */
+static int live_verify(struct context *context, bool *broken) {
+    struct dwal__recovery *recovery = context->recovery;
+    uint64_t left = context->options->verify_bytes;
+    struct dwal__found_segment *above = NULL;
+    for (size_t i = recovery->segment_count; i-- > 0 && left > 0;) {
+        struct dwal__found_segment *segment = &recovery->segments[i];
+        if (!segment->live)
+            continue;
+        int code = DWAL_OK;
+        if (!segment->scanned)
+            code = segment_scan(context, segment);
+        if (code != DWAL_OK)
+            return code;
+        *broken = above != NULL && !above->fits;
+        if (*broken)
+            return DWAL_OK;
+        left -= segment->live_end < left ? segment->live_end : left;
+        above = segment;
+    }
+    return DWAL_OK;
+}
+
+/* Each round scans at least one segment more than the one before. */
+static int end_find(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    bool whole = context->options->verify_bytes == UINT64_MAX;
+    struct dwal__chain chain = {.segments = recovery->segments,
+                                .segment_count = recovery->segment_count,
+                                .evidence = &recovery->watermark,
+                                .skip = !whole,
+                                .scan = segment_scan,
+                                .argument = context};
+    int code = whole ? segments_scan(context, 0) : DWAL_OK;
+    bool broken = true;
+    while (code == DWAL_OK && broken) {
+        broken = false;
+        code = dwal__chain_find(&chain, &context->end);
+        if (code == DWAL_OK)
+            code = segments_scan(
+                context, context->end != NULL ? context->end->number : 0);
+        if (code == DWAL_OK)
+            code = live_verify(context, &broken);
+    }
+    return code;
+}
+
+/* ---- progress ---- */
+
+static int bytes_moved(void *argument, uint64_t bytes) {
+    struct context *context = argument;
+    const struct dwal__recover_hooks *hooks = &context->options->hooks;
+    uint64_t done = context->recovery->bytes_read += bytes;
+    if (hooks->progress == NULL || done - context->reported < PROGRESS_BYTES)
+        return 0;
+    context->reported = done;
+    if (context->expected < done)
+        context->expected = done;
+    context->cancelled =
+        hooks->progress(hooks->argument, done, context->expected) != 0;
+    return context->cancelled;
+}
+
+/* What will be read: the highest started segment and those above it, and of the
+ * others as much as verify_bytes says. */
+static void progress_expect(struct context *context) {
+    const struct dwal__recovery *recovery = context->recovery;
+    uint64_t top = 0, rest = 0;
+    bool started = false;
+    for (size_t i = recovery->segment_count; i-- > 0;) {
+        const struct dwal__found_segment *segment = &recovery->segments[i];
+        *(started ? &rest : &top) += segment->file_size;
+        started = started || segment->started;
+    }
+    uint64_t verify = context->options->verify_bytes;
+    context->expected =
+        recovery->bytes_read + top + (rest < verify ? rest : verify);
+}
+
+/* ---- facts, SPEC 7.6 and 7.7 ---- */
+
+static void files_facts(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    for (size_t i = 0; i < recovery->segment_count; i++) {
+        const struct dwal__found_segment *segment = &recovery->segments[i];
+        uint64_t previous = segment->header.previous;
+        if (!segment->well_formed || previous == 0)
+            continue;
+        if (previous == recovery->end.segment)
+            fact_set(context, DWAL__FACT_SUCCESSOR);
+        if (previous > recovery->end.segment &&
+            dwal__segment_find(recovery->segments, recovery->segment_count,
+                               previous) == NULL) {
+            fact_set(context, DWAL__FACT_MISSING_SEGMENT);
+            if (recovery->missing == 0 || previous < recovery->missing)
+                recovery->missing = previous;
+        }
+    }
+}
+
+/* Returns the largest last LSN in what is left over, 0 if nothing is. */
+static uint64_t tail_facts(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    uint64_t largest = 0;
+    for (size_t i = 0; i < recovery->segment_count; i++) {
+        const struct dwal__found_segment *segment = &recovery->segments[i];
+        if (!segment->scanned || segment->number < recovery->end.segment)
+            continue;
+        if (dwal__head_bad(recovery, segment))
+            fact_set(context, DWAL__FACT_BAD_HEAD);
+        bool dead = segment->started && segment != context->end;
+        if (dead || segment->left_over)
+            fact_set(context, DWAL__FACT_LEFT_OVER);
+        if (dead && segment->run_lsn > largest)
+            largest = segment->run_lsn;
+        if (segment->left_over && segment->left_over_lsn > largest)
+            largest = segment->left_over_lsn;
+    }
+    return largest;
+}
+
+static void end_take(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    const struct dwal__found_segment *end = context->end;
+    recovery->first_lsn = 1;
+    if (end == NULL)
+        return;
+    fact_set(context, DWAL__FACT_LIVE_END);
+    if (end->run_closed)
+        fact_set(context, DWAL__FACT_CLOSED);
+    recovery->end = (struct dwal__position){end->number, end->run_end};
+    recovery->end_link = end->run_link;
+    recovery->durable_lsn = end->run_lsn;
+    recovery->trim_lsn = end->trim_lsn;
+    recovery->first_lsn = end->trim_lsn + 1;
+    recovery->metadata_present = end->metadata_size > 0;
+    recovery->metadata_size = end->metadata_size;
+    if (recovery->metadata_present)
+        memcpy(recovery->metadata, end->metadata, end->metadata_size);
+}
+
+static void decide(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    end_take(context);
+    files_facts(context);
+    uint64_t left_over = tail_facts(context);
+    if (dwal__position_compare(recovery->watermark.position, recovery->end) >
+        0) {
+        fact_set(context, DWAL__FACT_EVIDENCE_BEYOND);
+        recovery->lost_from = recovery->durable_lsn + 1;
+        recovery->lost_to = recovery->watermark.lsn;
+    }
+    recovery->decision = dwal__decide(recovery->facts);
+    recovery->verdict = recovery->decision->verdict;
+    if (recovery->verdict != DWAL__VERDICT_TORN)
+        return;
+    if (fact_get(context, DWAL__FACT_BAD_HEAD))
+        left_over = UINT64_MAX;
+    recovery->undecidable = left_over > recovery->durable_lsn;
+    if (recovery->undecidable) {
+        recovery->undecidable_from = recovery->durable_lsn + 1;
+        recovery->undecidable_to = left_over;
+    }
+}
+
+/* SPEC 8: does the log, or what may be its tail, end only because this dwal is
+ * too old? Below the live end's segment nothing ends the log. */
+static int batches_newer(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    uint64_t from = context->end != NULL ? context->end->number : 0;
+    for (size_t i = 0; i < recovery->segment_count; i++) {
+        const struct dwal__found_segment *segment = &recovery->segments[i];
+        if (segment->scanned && segment->end_newer && segment->number >= from)
+            return dwal__report_newer(segment, context->error);
+    }
+    return DWAL_OK;
+}
+
+/* ---- all of it ---- */
+
+/* DWAL_OK, and DWAL_EIO with its fact noted, lead to a verdict. */
+static int recover_read(struct context *context) {
+    int code = directory_read(context);
+    if (code == DWAL_OK && context->options->sync)
+        code = files_sync(context);
+    if (code == DWAL_OK)
+        code = structure_read(context);
+    if (code == DWAL_OK)
+        code = versions_check(context);
+    if (code == DWAL_OK)
+        code = creation_check(context);
+    if (code == DWAL_OK)
+        code = starts_sort(context);
+    if (code != DWAL_OK)
+        return code;
+    progress_expect(context);
+    code = end_find(context);
+    return code == DWAL_OK ? batches_newer(context) : code;
+}
+
+static int recover_conclude(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    decide(context);
+    if (recovery->verdict == DWAL__VERDICT_NONE)
+        return dwal__error_set(context->error, DWAL_ENOENT, 0, "%s; %s",
+                               recovery->decision->text,
+                               recovery->decision->remedy);
+    if (fact_get(context, DWAL__FACT_LOCK) &&
+        !fact_get(context, DWAL__FACT_SEGMENTS)) {
+        struct dwal__finding lost = {.kind = DWAL__FINDING_SEGMENTS_LOST,
+                                     .lsn_from = 1};
+        dwal__report_finding(&context->options->hooks, NULL, &lost);
+    }
+    dwal__report_log(&context->options->hooks, recovery, &context->listing);
+    if (dwal__recovery_code(recovery) != DWAL_OK)
+        dwal__report_error(recovery, &context->first, context->error);
+    return DWAL_OK;
+}
+
+static void names_free(char **names, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
+int dwal__recover(const struct dwal__recover_options *options,
+                  struct dwal__recovery *recovery, struct dwal_error *error) {
+    struct context context = {
+        .options = options, .recovery = recovery, .error = error};
+    memset(recovery, 0, sizeof *recovery);
+    recovery->lost_from = 1;
+    dwal__feed_init(&context.feed, options->disk, options->dir);
+    context.feed.moved = bytes_moved;
+    context.feed.argument = &context;
+    int code = recover_read(&context);
+    if (code == DWAL_OK || code == DWAL_EIO)
+        code = recover_conclude(&context);
+    dwal__feed_release(&context.feed);
+    names_free(context.listing.bad_names, context.listing.bad_count);
+    names_free(context.listing.other_names, context.listing.other_count);
+    free(context.starts);
+    if (code != DWAL_OK)
+        dwal__recovery_release(recovery);
+    return code;
+}
+
+void dwal__recovery_release(struct dwal__recovery *recovery) {
+    for (size_t i = 0; i < recovery->segment_count; i++)
+        free(recovery->segments[i].metadata);
+    free(recovery->segments);
+    free(recovery->spares);
+    memset(recovery, 0, sizeof *recovery);
+}
+
+int dwal__recovery_code(const struct dwal__recovery *recovery) {
+    switch (recovery->verdict) {
+    case DWAL__VERDICT_CLEAN:
+    case DWAL__VERDICT_TORN:
+        return DWAL_OK;
+    case DWAL__VERDICT_CORRUPT:
+        return DWAL_ECORRUPT;
+    case DWAL__VERDICT_UNREADABLE:
+        return DWAL_EIO;
+    case DWAL__VERDICT_NONE:
+        break;
+    }
+    return DWAL_ENOENT;
+}

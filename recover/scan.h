@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One segment: is it well-formed (SPEC 4.2), where does its run end (7.2), what
+ * stands there (7.4), and what do it and everything behind it prove (7.3)?
+ *
+ * All functions open the file in @feed, which must have none open, and close
+ * it again. They return 0 or a negative errno; -ECANCELED if the feed's hook
+ * wished so. *@offset is set to where a read failed.
+ */
+#ifndef DWAL_RECOVER_SCAN_H
+#define DWAL_RECOVER_SCAN_H
+
+#include "feed.h"
+#include "recover.h"
+
+/*
+ * Reads the header of segment->number, and the first batch. Fills all members
+ * of @segment up to first_watermark. Not well-formed is no error: then *@kind
+ * says which rule is broken. @uuid may be NULL: any will do.
+ */
+int dwal__segment_load(struct dwal__feed *feed,
+                       struct dwal__found_segment *segment,
+                       const struct dwal__uuid *uuid,
+                       enum dwal__finding_kind *kind, uint64_t *offset);
+
+/*
+ * Scans a well-formed segment to its last block: fills all members from scanned
+ * to left_over_lsn, and started and those beside it once more. Raises @evidence
+ * to the largest watermark found.
+ *
+ * @names are the started segments whose starts name this one, ascending by
+ * start.previous_end: their fits is found out in passing.
+ */
+int dwal__segment_scan(struct dwal__feed *feed,
+                       struct dwal__found_segment *segment,
+                       struct dwal__found_segment *const *names,
+                       size_t name_count, struct dwal__watermark *evidence,
+                       uint64_t *offset);
+
+/* Sets *@found if any block of a well-formed segment shows a batch of this use:
+ * readable, newer or damaged (SPEC 7.1). */
+int dwal__segment_trace(struct dwal__feed *feed,
+                        const struct dwal__found_segment *segment, bool *found,
+                        uint64_t *offset);
+
+/* True if @fault is what SPEC 7.4 calls damaged. */
+bool dwal__head_damaged(enum dwal__fault fault);
+
+#endif
