@@ -17,6 +17,9 @@
 extern "C" {
 #endif
 
+/* What is declared here is exported; all else is built hidden. */
+#pragma GCC visibility push(default)
+
 /* X(name, value, text) */
 #define DWAL_ERROR_LIST(X)                                                    \
     X(DWAL_OK, 0, "success")                                                  \
@@ -60,6 +63,8 @@ struct dwal_error {
 
 /* The fixed text of @code; never NULL. Any thread. */
 const char *dwal_error_text(int code);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

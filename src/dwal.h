@@ -54,6 +54,9 @@
 extern "C" {
 #endif
 
+/* What is declared here is exported; all else is built hidden. */
+#pragma GCC visibility push(default)
+
 #define DWAL_VERSION_MAJOR 0
 #define DWAL_VERSION_MINOR 1
 #define DWAL_VERSION_PATCH 0
@@ -330,7 +333,7 @@ int dwal_cursor_open(const char *path,
  *   DWAL_END       none behind the last durable one; call again for later ones
  *   DWAL_ECORRUPT  the next record is damaged or missing; the text says where
  *   DWAL_ETRIMMED  it was trimmed since; seek to go on
- *   DWAL_ECUT      records that the cursor has shown were cut off; seek to go on
+ *   DWAL_ECUT      records that it has shown were cut off; seek to go on
  *   DWAL_EIO       it could not be read
  *   DWAL_EVERSION, DWAL_ENOMEM
  */
@@ -344,6 +347,8 @@ int dwal_cursor_seek(struct dwal_cursor *cursor, uint64_t lsn,
                      struct dwal_error *error);
 
 void dwal_cursor_close(struct dwal_cursor *cursor);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }
