@@ -192,12 +192,13 @@ dwal__batch_header_decode(const uint8_t *bytes, size_t size,
         return DWAL__FAULT_STALE;
     if (header->segment != segment->number || header->offset != offset)
         return DWAL__FAULT_PLACE;
-    if (dwal__get32(bytes + BATCH(flags)) != 0)
-        return DWAL__FAULT_VERSION;
     if (dwal__zero_run(bytes + BATCH(reserved), 28) != 28)
         return DWAL__FAULT_RESERVED;
     if (!batch_header_fields_valid(header, segment))
         return DWAL__FAULT_FIELD;
+    /* Last: newer is only what is right in every other respect. */
+    if (dwal__get32(bytes + BATCH(flags)) != 0)
+        return DWAL__FAULT_VERSION;
     return DWAL__FAULT_NONE;
 }
 
@@ -320,6 +321,7 @@ struct batch_walk {
     uint32_t digest;
     uint32_t crcs[64];
     size_t crc_count;
+    struct dwal__batch_fault newer; /* fault VERSION: if all else is right */
 };
 
 static void walk_digest(struct batch_walk *walk) {
@@ -339,7 +341,14 @@ static enum dwal__fault walk_record(struct batch_walk *walk,
         return fault;
     if (record.lsn == 0) {
         fault = summary_add(walk->summary, &record, first_of_segment);
-        if (fault != DWAL__FAULT_NONE)
+        if (fault == DWAL__FAULT_VERSION &&
+            walk->newer.fault == DWAL__FAULT_NONE)
+            walk->newer =
+                (struct dwal__batch_fault){.fault = fault,
+                                           .offset = header->offset + walk->at,
+                                           .record = walk->index,
+                                           .in_record = true};
+        else if (fault != DWAL__FAULT_NONE && fault != DWAL__FAULT_VERSION)
             return fault;
     } else {
         if (first_of_segment)
@@ -390,10 +399,13 @@ enum dwal__fault dwal__batch_check(const uint8_t *bytes,
     bool in_record = fault != DWAL__FAULT_NONE;
     if (!in_record)
         fault = walk_end(&walk, block_size);
-    if (fault != DWAL__FAULT_NONE && where != NULL)
-        *where = (struct dwal__batch_fault){.fault = fault,
-                                            .offset = header->offset + walk.at,
-                                            .record = walk.index,
-                                            .in_record = in_record};
-    return fault;
+    struct dwal__batch_fault found = {.fault = fault,
+                                      .offset = header->offset + walk.at,
+                                      .record = walk.index,
+                                      .in_record = in_record};
+    if (fault == DWAL__FAULT_NONE)
+        found = walk.newer;
+    if (found.fault != DWAL__FAULT_NONE && where != NULL)
+        *where = found;
+    return found.fault;
 }

@@ -136,7 +136,8 @@ dwal__batch_header_decode(const uint8_t *bytes, size_t size,
  * Checks all that lies behind a readable header: records, LSNs, digest, system
  * records, padding (SPEC 5.3 [batch-valid], but for the link). @bytes holds
  * the batch with its padding to @block_size. On NONE fills @summary, whose
- * pointers point into @bytes. @where may be NULL.
+ * pointers point into @bytes. VERSION: all is right, but a system record is of
+ * a type that this dwal must know and does not. @where may be NULL.
  */
 enum dwal__fault dwal__batch_check(const uint8_t *bytes,
                                    const struct dwal__batch_header *header,

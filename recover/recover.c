@@ -536,6 +536,14 @@ static void progress_expect(struct context *context) {
 
 /* ---- facts, SPEC 7.6 and 7.7 ---- */
 
+/* What the rows of SPEC 7.7 from lost-records on have in common. */
+static bool files_in_order(const struct dwal__recovery *recovery) {
+    uint32_t asked = DWAL__FACT_READ_ERROR | DWAL__FACT_LOCK |
+                     DWAL__FACT_SEGMENTS | DWAL__FACT_BAD_STRUCTURE;
+    return (recovery->facts.bits & asked) ==
+           (DWAL__FACT_LOCK | DWAL__FACT_SEGMENTS);
+}
+
 static void files_facts(struct context *context) {
     struct dwal__recovery *recovery = context->recovery;
     for (size_t i = 0; i < recovery->segment_count; i++) {
@@ -620,16 +628,14 @@ static void decide(struct context *context) {
     }
 }
 
-/* SPEC 8: does the log, or what may be its tail, end only because this dwal is
- * too old? Below the live end's segment nothing ends the log. */
+/* SPEC 8: does a run end only because this dwal is too old? */
 static int batches_newer(struct context *context) {
     struct dwal__recovery *recovery = context->recovery;
-    uint64_t from = context->end != NULL ? context->end->number : 0;
-    for (size_t i = 0; i < recovery->segment_count; i++) {
-        const struct dwal__found_segment *segment = &recovery->segments[i];
-        if (segment->scanned && segment->end_newer && segment->number >= from)
-            return dwal__report_newer(segment, context->error);
-    }
+    if (!files_in_order(recovery))
+        return DWAL_OK;
+    for (size_t i = 0; i < recovery->segment_count; i++)
+        if (recovery->segments[i].scanned && recovery->segments[i].end_newer)
+            return dwal__report_newer(&recovery->segments[i], context->error);
     return DWAL_OK;
 }
 
@@ -707,6 +713,10 @@ void dwal__recovery_release(struct dwal__recovery *recovery) {
     free(recovery->segments);
     free(recovery->spares);
     memset(recovery, 0, sizeof *recovery);
+}
+
+bool dwal__recovery_settled(const struct dwal__recovery *recovery) {
+    return files_in_order(recovery);
 }
 
 int dwal__recovery_code(const struct dwal__recovery *recovery) {

@@ -50,8 +50,7 @@ struct dwal__found_segment {
     bool left_over;             /* a readable (or newer) header stands at the
                                  * run's end or behind it */
     uint64_t left_over_offset;  /* the first of them */
-    uint64_t left_over_lsn;     /* the largest last LSN in them; UINT64_MAX if
-                                 * one does not tell */
+    uint64_t left_over_lsn;     /* the largest last LSN in them */
 
     bool live;                /* part of the log */
     uint64_t live_end;        /* offset behind its last kept batch */
@@ -131,6 +130,12 @@ int dwal__recover(const struct dwal__recover_options *options,
                   struct dwal__recovery *recovery, struct dwal_error *error);
 
 void dwal__recovery_release(struct dwal__recovery *recovery);
+
+/* True if the files were in order, so that the verdict stands on what they
+ * hold. If not (SPEC 7.7, the rows above lost-records), nothing is to be told
+ * as first_lsn, durable_lsn and the rest: they are what could be reached, for
+ * repairs. */
+bool dwal__recovery_settled(const struct dwal__recovery *recovery);
 
 /* DWAL_OK for clean and torn, otherwise the code a writer refuses with. */
 int dwal__recovery_code(const struct dwal__recovery *recovery);

@@ -73,9 +73,12 @@ static int batch_look(const struct run *run, struct look *look) {
         return error;
     look->where.fault = dwal__batch_check(bytes, &look->header, block_size,
                                           &look->summary, &look->where);
-    if (look->where.fault == DWAL__FAULT_NONE && run->next_lsn == 0 &&
+    bool checked = look->where.fault == DWAL__FAULT_NONE ||
+                   look->where.fault == DWAL__FAULT_VERSION;
+    if (checked && run->next_lsn == 0 &&
         look->header.first_lsn != dwal__start_first_lsn(&look->summary.start))
-        look->where.fault = DWAL__FAULT_LSN;
+        look->where = (struct dwal__batch_fault){.fault = DWAL__FAULT_LSN,
+                                                 .offset = run->offset};
     return 0;
 }
 
@@ -277,9 +280,8 @@ static int run_end(const struct run *run, const struct look *look) {
     struct dwal__found_segment *segment = run->segment;
     segment->end_fault = look->fault;
     segment->end_batch = look->where;
-    segment->end_newer = look->where.fault == DWAL__FAULT_VERSION ||
-                         (look->fault == DWAL__FAULT_VERSION &&
-                          place_check(run, &look->header) == DWAL__FAULT_NONE);
+    segment->end_newer = look->fault == DWAL__FAULT_VERSION ||
+                         look->where.fault == DWAL__FAULT_VERSION;
     if (look->fault != DWAL__FAULT_NONE && look->fault != DWAL__FAULT_CRC &&
         look->fault != DWAL__FAULT_MAGIC)
         return 0;
@@ -305,14 +307,6 @@ static int run_end(const struct run *run, const struct look *look) {
 
 /* ---- behind the run ---- */
 
-/* The last LSN that a header behind the run tells of. What a newer one says has
- * not been checked. */
-static uint64_t left_over_last(const struct dwal__batch_header *header) {
-    if (header->first_lsn == 0 || header->first_lsn > DWAL__LSN_MAX)
-        return UINT64_MAX;
-    return header->first_lsn - 1 + header->lsn_count;
-}
-
 /* SPEC 7.3: every block boundary from the run's end to that of the file. The
  * magic alone settles nearly all of them, so zeros cost next to nothing. */
 static int behind_scan(struct run *run, struct dwal__watermark *evidence) {
@@ -335,7 +329,7 @@ static int behind_scan(struct run *run, struct dwal__watermark *evidence) {
         if (!segment->left_over)
             segment->left_over_offset = run->offset;
         segment->left_over = true;
-        uint64_t last = left_over_last(&found);
+        uint64_t last = found.first_lsn - 1 + found.lsn_count;
         if (last > segment->left_over_lsn)
             segment->left_over_lsn = last;
     }

@@ -507,20 +507,41 @@ static void test_unknown_compatible_record(void **state) {
     recovered_all(&f->result, &f->log, "clean", 4);
 }
 
-/* A batch with flags, in its place: newer. Anywhere else: left over. */
+static void batch_flag(struct logbuild_segment *segment, uint64_t offset) {
+    uint8_t *bytes = segment->bytes + offset;
+    bytes[96] = 1;
+    dwal__put32(bytes + 4, dwal__crc32(0, bytes + 8, 120));
+}
+
+/* A batch with flags at the end of a run: newer. Behind it: left over, and no
+ * evidence. */
 static void test_batch_flags(void **state) {
     struct fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     const struct logbuild_batch *batch = logbuild_records(&f->log, one, 1, 10);
-    uint8_t *bytes = one->bytes + batch->offset;
-    bytes[96] = 1;
-    uint32_t crc = dwal__crc32(0, bytes + 8, 120);
-    dwal__put32(bytes + 4, crc);
+    batch_flag(one, batch->offset);
     recovered_log(&f->result, &f->log);
     assert_int_equal(f->result.code, DWAL_EVERSION);
-    dwal__put32(bytes + 84, 1); /* the link: it does not belong here */
-    crc = dwal__crc32(0, bytes + 8, 120);
-    dwal__put32(bytes + 4, crc);
+    assert_null(f->result.recovery.segments);
+    check_error(&f->result, DWAL_EVERSION, "segment 1 ");
+    memset(one->bytes + batch->offset, 0, BLOCK);
+    batch_flag(one, logbuild_records(&f->log, one, 1, 10)->offset);
+    recovered_all(&f->result, &f->log, "torn", 3);
+    check_undecidable(&f->result, 4, 5);
+    assert_int_equal(f->result.recovery.watermark.position.offset, 2 * BLOCK);
+}
+
+/* [newer] A batch that is torn asks for nothing. */
+static void test_newer_torn(void **state) {
+    struct fixture *f = *state;
+    struct logbuild_segment *one = small_log(&f->log);
+    logbuild_begin(&f->log, one);
+    logbuild_system(&f->log, 0x8077, "?", 1);
+    logbuild_random_record(&f->log, 900);
+    const struct logbuild_batch *batch = logbuild_seal(&f->log);
+    recovered_log(&f->result, &f->log);
+    assert_int_equal(f->result.code, DWAL_EVERSION);
+    tear(one, batch);
     recovered_all(&f->result, &f->log, "torn", 3);
     check_undecidable(&f->result, 4, 4);
 }
@@ -1139,6 +1160,7 @@ int main(void) {
         TEST(newer),
         TEST(unknown_compatible_record),
         TEST(batch_flags),
+        TEST(newer_torn),
         TEST(cut),
         TEST(cut_damaged),
         TEST(cut_bounds),
