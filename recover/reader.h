@@ -4,11 +4,17 @@
  *
  * Three ways to know where the durable part ends (SPEC 7 and 12): the log's own
  * process says it (options.durable); another process has the log: watermarks
- * that were read; nobody has it: recovery, after a sync of what it read.
+ * that were read; nobody has it: recovery, after a sync of what it read. The
+ * last two turn into each other as writers come and go.
+ *
+ * A batch is checked wholly before anything of it is shown. Whatever lies
+ * before the durable end and is not valid is damage; what is being written
+ * behind it never is. One thread at a time.
  */
 #ifndef DWAL_RECOVER_READER_H
 #define DWAL_RECOVER_READER_H
 
+#include "lineage.h"
 #include "recover.h"
 
 struct dwal__reader;
@@ -18,12 +24,13 @@ struct dwal__reader_options {
     int dir;            /* handle; stays the caller's */
     uint64_t start_lsn; /* 0: the first that is there */
     bool system;        /* deliver system records too, in their place */
-    /* For a log that is open in this process: what is durable now. Any time,
-     * from the reader's thread. NULL: find out. */
+    /* For a log that is open in this process: what is durable now, and the trim
+     * point + 1. Any time, from the reader's thread. @first_lsn must be raised
+     * before a file is retired. NULL: find out. */
     void (*durable)(void *argument, struct dwal__watermark *watermark,
                     uint64_t *first_lsn);
     void *durable_argument;
-    struct dwal__recover_hooks hooks; /* for the recovery at open */
+    struct dwal__recover_hooks hooks; /* for each recovery */
 };
 
 struct dwal__reader_item {
@@ -32,32 +39,64 @@ struct dwal__reader_item {
     uint64_t offset;       /* of the record's header */
     uint64_t batch_offset; /* of its batch's header */
     struct dwal__batch_header batch;
-    uint32_t batch_index;  /* of this record in it, from 0 */
+    uint32_t batch_index; /* of this record in it, from 0 */
+};
+
+/* What stands in the way, after DWAL_ECORRUPT. */
+struct dwal__reader_damage {
+    struct dwal__position place;
+    /* Records that cannot be read; from > to when only system records, or
+     * nothing that is known, are concerned. */
+    uint64_t lost_from;
+    uint64_t lost_to;
+    bool passable; /* a seek behind lost_to finds more records */
 };
 
 /* DWAL_OK, DWAL_ENOENT, DWAL_EIO, DWAL_EVERSION, DWAL_ENOMEM, DWAL_ETRIMMED,
- * DWAL_ECORRUPT (no beginning can be found). */
+ * DWAL_ECORRUPT (no beginning can be found), DWAL_EAGAIN (cancelled by the
+ * progress hook). */
 int dwal__reader_open(const struct dwal__reader_options *options,
                       struct dwal__reader **reader, struct dwal_error *error);
 
-/* DWAL_OK, DWAL_END, DWAL_ECORRUPT (the place is in @error; the reader stays
- * where it is), DWAL_ETRIMMED, DWAL_ECUT, DWAL_EIO, DWAL_EVERSION,
- * DWAL_ENOMEM. */
+/*
+ * DWAL_OK, DWAL_END (a later call may find more), DWAL_EIO, DWAL_EVERSION,
+ * DWAL_ENOMEM, DWAL_EAGAIN. DWAL_ECORRUPT: the next record is damaged or gone;
+ * the place is in @error and in dwal__reader_damage, and the reader stays where
+ * it is. DWAL_ETRIMMED (the next record is gone), DWAL_ECUT (what was shown
+ * is): only a seek goes on.
+ */
 int dwal__reader_next(struct dwal__reader *reader,
-                      struct dwal__reader_item *item,
-                      struct dwal_error *error);
+                      struct dwal__reader_item *item, struct dwal_error *error);
 
+/* The next record is then that with @lsn (0: the first that is there), or the
+ * first system record behind the one before it. @lsn may lie behind the end.
+ * Damage before it is passed by. DWAL_OK; on DWAL_ETRIMMED, DWAL_ECORRUPT,
+ * DWAL_EIO, DWAL_EVERSION, DWAL_ENOMEM the reader stays where it was. */
 int dwal__reader_seek(struct dwal__reader *reader, uint64_t lsn,
                       struct dwal_error *error);
 
 void dwal__reader_close(struct dwal__reader *reader);
 
-/* True if another process had the log when the reader was opened. */
+/* True as long as another process has the log, as far as the reader noticed. */
 bool dwal__reader_live(const struct dwal__reader *reader);
 
-/* What recovery said at open; NULL if the log was live or options.durable was
- * given. */
+/* What the latest recovery said; NULL as long as the log is live, and if
+ * options.durable was given. Valid until the next call that reads. */
 const struct dwal__recovery *
 dwal__reader_recovery(const struct dwal__reader *reader);
+
+/* The first LSN that is not trimmed, and the durable end, as far as known. */
+uint64_t dwal__reader_first_lsn(const struct dwal__reader *reader);
+const struct dwal__watermark *
+dwal__reader_end(const struct dwal__reader *reader);
+
+/* The segments of the log, from the first record to the durable end. Valid
+ * until the next call that reads. */
+const struct dwal__lineage *
+dwal__reader_lineage(const struct dwal__reader *reader);
+
+/* After DWAL_ECORRUPT; otherwise meaningless. */
+const struct dwal__reader_damage *
+dwal__reader_damage(const struct dwal__reader *reader);
 
 #endif
