@@ -221,21 +221,15 @@ static void sync_submit(struct dwal *log) {
 
 /* ---- reaping ---- */
 
+/* Any other count than what was asked for, zero included, leaves unknown bytes
+ * on disk. */
 static void write_done(struct dwal *log, struct dwal__batch *batch,
                        int64_t result) {
-    if (result == (int64_t)batch->padded) {
+    batch->result = result;
+    if (result != (int64_t)batch->padded)
+        batch->stage = DWAL__STAGE_FAILED;
+    else
         batch->stage = log->dsync ? DWAL__STAGE_DURABLE : DWAL__STAGE_WRITTEN;
-        return;
-    }
-    /* Any other count, zero included, leaves unknown bytes on disk. */
-    batch->stage = DWAL__STAGE_FAILED;
-    uint64_t segment = batch->segment->header.number;
-    dwal__fail(log, result < 0 ? (int)-result : EIO, segment, batch->offset,
-               "segment %llu: write of %llu bytes at offset %llu: %s%lld",
-               (unsigned long long)segment, (unsigned long long)batch->padded,
-               (unsigned long long)batch->offset,
-               result < 0 ? "error " : "only ",
-               (long long)(result < 0 ? -result : result));
 }
 
 static void sync_done(struct dwal *log, int64_t result) {
@@ -243,13 +237,31 @@ static void sync_done(struct dwal *log, int64_t result) {
     uint64_t submitted = atomic_load(&log->submitted);
     for (uint64_t at = atomic_load(&log->completed); at < submitted; at++) {
         struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
-        if (batch->stage == DWAL__STAGE_SYNCING)
-            batch->stage =
-                result == 0 ? DWAL__STAGE_DURABLE : DWAL__STAGE_FAILED;
+        if (batch->stage != DWAL__STAGE_SYNCING)
+            continue;
+        batch->result = result;
+        batch->stage = result == 0 ? DWAL__STAGE_DURABLE : DWAL__STAGE_FAILED;
     }
-    if (result != 0)
-        dwal__fail(log, result < 0 ? (int)-result : EIO, 0, 0,
-                   "sync failed; what it covered is unknown");
+}
+
+/* Latches the first failure behind the durable prefix. Called after
+ * prefix_publish, so that who is known to be durable is told so. */
+static void failure_latch(struct dwal *log) {
+    uint64_t submitted = atomic_load(&log->submitted);
+    for (uint64_t at = atomic_load(&log->completed); at < submitted; at++) {
+        const struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
+        if (batch->stage != DWAL__STAGE_FAILED)
+            continue;
+        int64_t result = batch->result;
+        uint64_t segment = batch->segment->header.number;
+        dwal__fail(log, result < 0 ? (int)-result : EIO, segment, batch->offset,
+                   "segment %llu, offset %llu: %lld of %llu bytes written",
+                   (unsigned long long)segment,
+                   (unsigned long long)batch->offset,
+                   (long long)(result < 0 ? 0 : result),
+                   (unsigned long long)batch->padded);
+        return;
+    }
 }
 
 /* When the oldest operation in flight was submitted; 0: none. */
@@ -274,17 +286,19 @@ static void slow_tell(struct dwal *log, const char *what, int64_t age,
                log->options.io_timeout_ms);
 }
 
-/* Reports what is slow, fails at the deadline; returns when to look again. */
+/* Reports what is slow, fails at the deadline; returns when to look again:
+ * never DWAL__NEVER, since another thread may latch a failure meanwhile, and
+ * whoever waits for events may be a caller, who must come back. */
 static int64_t ages_check(struct dwal *log, int64_t now) {
     int64_t timeout = log->options.io_timeout_ms * DWAL__NS_PER_MS;
     int64_t slow = log->options.slow_io_ms * DWAL__NS_PER_MS;
     int64_t oldest = oldest_submission(log);
     if (oldest == 0)
-        return DWAL__NEVER;
+        return now + timeout;
     if (now - oldest >= timeout) {
         dwal__fail(log, ETIMEDOUT, 0, 0, "an I/O did not end within %d ms",
                    log->options.io_timeout_ms);
-        return DWAL__NEVER;
+        return now;
     }
     int64_t next = oldest + timeout;
     if (slow == 0)
@@ -310,16 +324,10 @@ static int64_t ages_check(struct dwal *log, int64_t now) {
     return next;
 }
 
-/* Reaps what there is, waiting for one event until @deadline. */
-static void events_reap(struct dwal *log, int64_t deadline) {
+/* Reaps what there is, waiting for one event until @until. */
+static void events_reap(struct dwal *log, int64_t until) {
     struct io_event events[DWAL__IN_FLIGHT_MAX + 1];
     int64_t now = dwal__now_ns();
-    int64_t until = deadline;
-    if (!atomic_load(&log->failed)) {
-        int64_t check = ages_check(log, now);
-        if (check < until)
-            until = check;
-    }
     int64_t timeout = until == DWAL__NEVER ? -1 : until > now ? until - now : 0;
     int count =
         log->aio.ops->reap(&log->aio, DWAL__IN_FLIGHT_MAX + 1, events, timeout);
@@ -437,8 +445,10 @@ void dwal__commit_run(struct dwal *log, uint64_t until_completed,
         sync_submit(log);
         if (atomic_load(&log->in_flight) == 0)
             return; /* nothing to wait for: no work, or it failed */
-        events_reap(log, deadline);
+        int64_t check = ages_check(log, dwal__now_ns());
+        events_reap(log, check < deadline ? check : deadline);
         prefix_publish(log);
+        failure_latch(log);
         if (dwal__now_ns() >= deadline)
             return;
     }
@@ -533,6 +543,6 @@ void *dwal__committer_main(void *argument) {
         thread_work(log);
         thread_sleep(log);
     }
-    dwal__unreference(log);
+    dwal__thread_exit(log, &log->thread_exited);
     return NULL;
 }

@@ -43,6 +43,7 @@ struct dwal__files {
     struct dwal *log;
     pthread_t thread;
     bool started;
+    _Atomic uint32_t exited; /* futex */
     _Atomic bool stop;
     _Atomic bool stopped;
     _Atomic uint32_t wake; /* futex: look again */
@@ -116,7 +117,8 @@ static int file_prepare(struct dwal__files *files,
     int error = 0;
     if (fresh)
         error = ops->allocate(log->disk, segment->handle, header->segment_size);
-    if (error == 0)
+    /* Not 0 in the half that records carry: zeros never look like a record. */
+    while (error == 0 && (uint32_t)header->salt == 0)
         error = dwal__random(&header->salt, sizeof header->salt);
     if (error < 0)
         return error;
@@ -126,7 +128,8 @@ static int file_prepare(struct dwal__files *files,
     if (written < 0)
         return (int)written;
     if (ops->written_until(log->disk, segment->handle, &segment->filled) != 0)
-        segment->filled = header->block_size;
+        segment->filled = 0;
+    segment->filled -= segment->filled % header->block_size;
     if (segment->filled < header->block_size)
         segment->filled = header->block_size;
     return ops->sync(log->disk, segment->handle);
@@ -491,7 +494,7 @@ static void *keeper_main(void *argument) {
     atomic_store(&files->stopped, true);
     atomic_fetch_add(&files->served, 1);
     dwal__futex_wake(&files->served, INT32_MAX);
-    dwal__unreference(log);
+    dwal__thread_exit(log, &files->exited);
     return NULL;
 }
 
@@ -560,12 +563,7 @@ bool dwal__files_stop(struct dwal *log, int64_t deadline) {
     atomic_store(&files->stop, true);
     atomic_fetch_add(&files->wake, 1);
     dwal__futex_wake(&files->wake, 1);
-    struct timespec until = {.tv_sec = deadline / DWAL__NS_PER_S,
-                             .tv_nsec = deadline % DWAL__NS_PER_S};
-    if (pthread_clockjoin_np(files->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
-        return true;
-    pthread_detach(files->thread);
-    return false;
+    return dwal__thread_join(files->thread, &files->exited, deadline);
 }
 
 void dwal__files_free(struct dwal *log) {

@@ -66,6 +66,23 @@ int dwal__thread_start(pthread_t *thread, void *(*body)(void *), void *log) {
     return error;
 }
 
+void dwal__thread_exit(struct dwal *log, _Atomic uint32_t *exited) {
+    atomic_store(exited, 1);
+    dwal__futex_wake(exited, INT_MAX);
+    dwal__unreference(log);
+}
+
+bool dwal__thread_join(pthread_t thread, _Atomic uint32_t *exited,
+                       int64_t deadline) {
+    while (atomic_load(exited) == 0)
+        if (!dwal__futex_wait(exited, 0, deadline)) {
+            pthread_detach(thread);
+            return false;
+        }
+    pthread_join(thread, NULL);
+    return true;
+}
+
 /* ---- memory ---- */
 
 static void locks_init(struct dwal *log) {
@@ -573,6 +590,7 @@ static int activate_locked(struct dwal *log, struct dwal_error *error) {
         atomic_fetch_add(&log->work, 1);
         dwal__futex_wake(&log->work, 1);
         pthread_join(log->thread, NULL);
+        atomic_store(&log->thread_exited, 0);
         atomic_store(&log->stop, false);
         return code;
     }
@@ -650,12 +668,8 @@ static bool threads_stop(struct dwal *log) {
     atomic_store(&log->stop, true);
     atomic_fetch_add(&log->work, 1);
     dwal__futex_wake(&log->work, INT_MAX);
-    struct timespec until = {.tv_sec = deadline / DWAL__NS_PER_S,
-                             .tv_nsec = deadline % DWAL__NS_PER_S};
-    if (pthread_clockjoin_np(log->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
-        return stopped && !atomic_load(&log->abandoned);
-    pthread_detach(log->thread);
-    return false;
+    stopped &= dwal__thread_join(log->thread, &log->thread_exited, deadline);
+    return stopped && !atomic_load(&log->abandoned);
 }
 
 int dwal_close(struct dwal *log, struct dwal_error *error) {

@@ -129,6 +129,7 @@ struct dwal__batch {
     enum dwal__batch_stage stage;
     uint32_t link_out; /* CRC of its header */
     int64_t submitted_ns;
+    int64_t result; /* of the write, or of the sync over it */
     bool slow_told;
     struct iocb iocb;
 };
@@ -244,6 +245,7 @@ struct dwal {
     _Atomic bool stop;
     _Atomic bool abandoned; /* waiting for I/O failed: never free its memory */
     pthread_t thread;
+    _Atomic uint32_t thread_exited; /* futex */
 
     /* ---- the keeper ---- */
     struct dwal__files *files;
@@ -383,6 +385,11 @@ int dwal__activate(struct dwal *log, struct dwal_error *error);
 void dwal__unreference(struct dwal *log);
 /* A thread with all signals blocked and a small stack. */
 int dwal__thread_start(pthread_t *thread, void *(*body)(void *), void *log);
+/* The thread's last act: says so, and lets go of the log. */
+void dwal__thread_exit(struct dwal *log, _Atomic uint32_t *exited);
+/* Joins it, or leaves it to itself after @deadline; false: left. */
+bool dwal__thread_join(pthread_t thread, _Atomic uint32_t *exited,
+                       int64_t deadline);
 void dwal__tell(struct dwal *log, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

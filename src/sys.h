@@ -17,8 +17,8 @@
 /* A point of CLOCK_MONOTONIC in ns that is never reached. */
 #define DWAL__NEVER INT64_MAX
 
-int64_t dwal__now_ns(void);       /* CLOCK_MONOTONIC */
-uint64_t dwal__wall_ns(void);     /* since 1970 */
+int64_t dwal__now_ns(void);   /* CLOCK_MONOTONIC */
+uint64_t dwal__wall_ns(void); /* since 1970 */
 
 /* The point @ms from @now; DWAL__NEVER for a negative @ms. */
 int64_t dwal__deadline(int64_t now, int64_t ms);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* A directory of one test, removed with all that is in it. */
+#ifndef DWAL_TESTS_TEMPDIR_H
+#define DWAL_TESTS_TEMPDIR_H
+
+#include <stddef.h>
+
+/* cmocka setup and teardown: *state is the path. */
+int tempdir_setup(void **state);
+int tempdir_teardown(void **state);
+
+/* Files in @path whose names end with @suffix. */
+unsigned tempdir_count(const char *path, const char *suffix);
+
+/* A checksum over all names and bytes in @path. */
+unsigned long tempdir_digest(const char *path);
+
+#endif
