@@ -15,16 +15,16 @@ void dwal__lineage_clear(struct dwal__lineage *lineage) {
     lineage->count = 0;
 }
 
-/* How many segments lie at or below @key; numbers and first LSNs rise. */
-static size_t count_below(const struct dwal__lineage *lineage, uint64_t key,
-                          bool by_lsn) {
+/* How many segments have a number up to @number, or a last LSN below @lsn: both
+ * rise along the log. */
+static size_t count_below(const struct dwal__lineage *lineage, uint64_t number,
+                          uint64_t lsn) {
     size_t low = 0, high = lineage->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         const struct dwal__lineage_segment *segment =
             &lineage->segments[middle];
-        uint64_t value = by_lsn ? segment->first_lsn : segment->header.number;
-        if (value <= key)
+        if (segment->header.number <= number || segment->last_lsn < lsn)
             low = middle + 1;
         else
             high = middle;
@@ -34,13 +34,12 @@ static size_t count_below(const struct dwal__lineage *lineage, uint64_t key,
 
 size_t dwal__lineage_by_number(const struct dwal__lineage *lineage,
                                uint64_t number) {
-    size_t below = count_below(lineage, number, false);
+    size_t below = count_below(lineage, number, 0);
     return below > 0 ? below - 1 : lineage->count;
 }
 
 size_t dwal__lineage_by_lsn(const struct dwal__lineage *lineage, uint64_t lsn) {
-    size_t below = count_below(lineage, lsn, true);
-    return below > 0 ? below - 1 : lineage->count;
+    return count_below(lineage, 0, lsn);
 }
 
 /* ---- one segment ---- */

@@ -41,8 +41,8 @@ int dwal__lineage_build(struct dwal__lineage *lineage,
 /* Forgets everything and frees it. */
 void dwal__lineage_clear(struct dwal__lineage *lineage);
 
-/* The index of the last segment whose number is at most @number, or whose first
- * LSN is at most @lsn; lineage->count if there is none. */
+/* The index of the last segment whose number is at most @number, or of the
+ * first whose last LSN is at least @lsn; lineage->count if there is none. */
 size_t dwal__lineage_by_number(const struct dwal__lineage *lineage,
                                uint64_t number);
 size_t dwal__lineage_by_lsn(const struct dwal__lineage *lineage, uint64_t lsn);

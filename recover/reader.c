@@ -151,20 +151,24 @@ static struct place place_first(const struct dwal__lineage_segment *segment) {
                                        .first_lsn = segment->first_lsn}};
 }
 
-/* The place from which @lsn is reached. */
+/* The place from which @lsn is reached. System records that stand right before
+ * it may be in an earlier segment. */
 static int place_find(const struct dwal__reader *reader, uint64_t lsn,
                       struct place *place, struct dwal_error *error) {
     const struct dwal__lineage *lineage = &reader->lineage;
-    size_t index = dwal__lineage_by_lsn(lineage, lsn);
-    if (index == lineage->count && reader->lineage_error.code != DWAL_OK) {
+    if (reader->lineage_error.code != DWAL_OK &&
+        (lineage->count == 0 || lsn < lineage->segments[0].first_lsn)) {
         *error = reader->lineage_error;
         return error->code;
     }
+    size_t index =
+        dwal__lineage_by_lsn(lineage, reader->system ? lsn - 1 : lsn);
+    if (index == lineage->count && index > 0)
+        index--; /* behind the end */
     if (lineage->count == 0)
         *place = (struct place){0};
     else
-        *place =
-            place_first(&lineage->segments[index < lineage->count ? index : 0]);
+        *place = place_first(&lineage->segments[index]);
     return DWAL_OK;
 }
 
@@ -448,14 +452,10 @@ static int segment_damaged(struct dwal__reader *reader,
     return DWAL_ECORRUPT;
 }
 
-/* The reader stands at the end: is there more? */
-static int end_pass(struct dwal__reader *reader, struct dwal_error *error) {
+/* What lies behind the end is damaged. */
+static void end_damaged(struct dwal__reader *reader,
+                        const struct dwal_error *error) {
     const struct dwal__bound *bound = &reader->bound;
-    int code = dwal__bound_advance(&reader->bound, error);
-    if (code == DWAL_OK)
-        return lineage_refresh(reader, error);
-    if (code != DWAL_ECORRUPT)
-        return code;
     struct dwal__reader_damage *damage = &reader->damage;
     *damage = (struct dwal__reader_damage){
         .place = {error->segment, error->offset}, .lost_from = 1};
@@ -464,6 +464,15 @@ static int end_pass(struct dwal__reader *reader, struct dwal_error *error) {
         damage->lost_from = bound->recovery.lost_from;
         damage->lost_to = bound->recovery.lost_to;
     }
+}
+
+/* The reader stands at the end: is there more? */
+static int end_pass(struct dwal__reader *reader, struct dwal_error *error) {
+    int code = dwal__bound_advance(&reader->bound, error);
+    if (code == DWAL_OK)
+        return lineage_refresh(reader, error);
+    if (code == DWAL_ECORRUPT)
+        end_damaged(reader, error);
     return code;
 }
 
@@ -560,6 +569,17 @@ int dwal__reader_next(struct dwal__reader *reader,
     return DWAL_OK;
 }
 
+static void reader_set(struct dwal__reader *reader, const struct place *place,
+                       uint64_t wanted) {
+    reader->place = *place;
+    reader->wanted = wanted;
+    reader->from_first = false;
+    reader->shown = 0;
+    reader->open = false;
+    reader->lineage_new = false;
+    reader->stuck.code = DWAL_OK;
+}
+
 /* Sets the reader to @lsn in the lineage that it has. */
 static int reader_place(struct dwal__reader *reader, uint64_t lsn,
                         struct dwal_error *error) {
@@ -574,13 +594,22 @@ static int reader_place(struct dwal__reader *reader, uint64_t lsn,
     int code = place_find(reader, wanted, &place, error);
     if (code != DWAL_OK)
         return code;
-    reader->place = place;
-    reader->wanted = wanted;
+    reader_set(reader, &place, wanted);
     reader->from_first = lsn == 0;
-    reader->shown = 0;
-    reader->open = false;
-    reader->lineage_new = false;
-    reader->stuck.code = DWAL_OK;
+    return DWAL_OK;
+}
+
+int dwal__reader_seek_segment(struct dwal__reader *reader, uint64_t number,
+                              struct dwal_error *error) {
+    const struct dwal__lineage_segment *segment = segment_at(reader, number);
+    uint64_t first_lsn = reader->bound.first_lsn;
+    if (segment == NULL)
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "segment %llu is not part of the log",
+                               to_ull(number));
+    struct place place = place_first(segment);
+    reader_set(reader, &place,
+               segment->first_lsn > first_lsn ? segment->first_lsn : first_lsn);
     return DWAL_OK;
 }
 
@@ -638,6 +667,18 @@ const struct dwal__recovery *
 dwal__reader_recovery(const struct dwal__reader *reader) {
     return reader->bound.mode == DWAL__BOUND_RECOVERED ? &reader->bound.recovery
                                                        : NULL;
+}
+
+int dwal__reader_verdict(struct dwal__reader *reader,
+                         struct dwal_error *error) {
+    const struct dwal__bound *bound = &reader->bound;
+    if (bound->mode != DWAL__BOUND_RECOVERED)
+        return dwal__error_set(error, DWAL_END, 0, "the log is open");
+    if (bound->end_code == DWAL_ECORRUPT)
+        end_damaged(reader, &bound->end_error);
+    if (error != NULL)
+        *error = bound->end_error;
+    return bound->end_code;
 }
 
 uint64_t dwal__reader_first_lsn(const struct dwal__reader *reader) {

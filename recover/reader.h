@@ -75,6 +75,11 @@ int dwal__reader_next(struct dwal__reader *reader,
 int dwal__reader_seek(struct dwal__reader *reader, uint64_t lsn,
                       struct dwal_error *error);
 
+/* The next item is then the first of segment @number, or what follows it.
+ * DWAL_OK, or DWAL_EINVAL if the lineage does not have it. */
+int dwal__reader_seek_segment(struct dwal__reader *reader, uint64_t number,
+                              struct dwal_error *error);
+
 void dwal__reader_close(struct dwal__reader *reader);
 
 /* True as long as another process has the log, as far as the reader noticed. */
@@ -84,6 +89,11 @@ bool dwal__reader_live(const struct dwal__reader *reader);
  * options.durable was given. Valid until the next call that reads. */
 const struct dwal__recovery *
 dwal__reader_recovery(const struct dwal__reader *reader);
+
+/* What a reader will be told at the end of what recovery found, without reading
+ * up to there: DWAL_END, DWAL_ECORRUPT or DWAL_EIO. DWAL_END as long as
+ * dwal__reader_recovery is NULL. */
+int dwal__reader_verdict(struct dwal__reader *reader, struct dwal_error *error);
 
 /* The first LSN that is not trimmed, and the durable end, as far as known. */
 uint64_t dwal__reader_first_lsn(const struct dwal__reader *reader);
