@@ -6,9 +6,14 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 
 #include "../format/bytes.h"
 #include "log.h"
+
+#define YIELDS_MAX 16
+#define YIELD_SLOW_NS 100000
+#define YIELD_PAUSE 1000
 
 /* ---- waiting ---- */
 
@@ -34,6 +39,33 @@ static int64_t deadline_guard(struct dwal *log, int64_t now) {
         dwal__fail(log, ETIMEDOUT, 0, 0, "an I/O did not end within %d ms",
                    log->options.io_timeout_ms);
     return since + timeout;
+}
+
+/* Before sleeping: lets others run, who may be what we wait for. Cheap while
+ * only callers of logs are about; a foreign load takes whole time slices, so
+ * after a yield that took long, there are none for a while. */
+static bool batch_yield(struct dwal *log, uint64_t sequence) {
+    if (log->options.gather == DWAL_GATHER_OFF)
+        return false;
+    if (atomic_load_explicit(&log->yield_pause, memory_order_relaxed) > 0) {
+        atomic_fetch_sub_explicit(&log->yield_pause, 1, memory_order_relaxed);
+        return false;
+    }
+    int64_t now = dwal__now_ns();
+    for (int i = 0; i < YIELDS_MAX; i++) {
+        sched_yield();
+        if (atomic_load(&log->completed) > sequence ||
+            atomic_load(&log->failed))
+            return true;
+        int64_t before = now;
+        now = dwal__now_ns();
+        if (now - before > YIELD_SLOW_NS) {
+            atomic_store_explicit(&log->yield_pause, YIELD_PAUSE,
+                                  memory_order_relaxed);
+            return false;
+        }
+    }
+    return false;
 }
 
 /* Sleeps in @batch once; the order of the first three steps is the waiter's
@@ -68,7 +100,7 @@ int dwal__wait_sequence(struct dwal *log, struct dwal__batch *batch,
         if (log->options.submit == DWAL_SUBMIT_CALLER && dwal__role_take(log)) {
             dwal__commit_run(log, sequence + 1, deadline);
             dwal__role_release(log);
-        } else {
+        } else if (!batch_yield(log, sequence)) {
             batch_sleep(log, batch, sequence, deadline);
         }
     }
@@ -90,8 +122,10 @@ int dwal_wait(struct dwal *log, uint64_t lsn, int timeout_ms,
                                "%s: LSN %llu was never given; the next one is "
                                "larger than all that dwal_append returned",
                                log->path, (unsigned long long)lsn);
-    else if (batch != NULL)
+    else if (batch != NULL) {
+        dwal__gather_arrived(log, batch);
         code = dwal__wait_sequence(log, batch, sequence, deadline, error);
+    }
     caller_leave(log);
     return code;
 }
@@ -163,7 +197,7 @@ static void records_write(const struct dwal__place *place,
 }
 
 static int records_append(struct dwal *log, const struct dwal_record *records,
-                          size_t count, struct dwal__place *place,
+                          size_t count, bool waits, struct dwal__place *place,
                           struct dwal_error *error) {
     uint64_t room = records_room(log, records, count, error);
     if (room == 0)
@@ -174,16 +208,19 @@ static int records_append(struct dwal *log, const struct dwal_record *records,
     struct dwal__need need = {
         .kind = DWAL__NEED_RECORDS, .room = room, .records = (uint32_t)count};
     code = dwal__place_reserve(log, &need, place, error);
-    if (code == DWAL_OK)
-        records_write(place, records, count);
-    return code;
+    if (code != DWAL_OK)
+        return code;
+    if (waits)
+        dwal__gather_arrived(log, place->batch);
+    records_write(place, records, count);
+    return DWAL_OK;
 }
 
 int dwal_append_batch(struct dwal *log, const struct dwal_record *records,
                       size_t count, uint64_t *first_lsn,
                       struct dwal_error *error) {
     struct dwal__place place;
-    int code = records_append(log, records, count, &place, error);
+    int code = records_append(log, records, count, false, &place, error);
     if (code != DWAL_OK)
         return code;
     if (first_lsn != NULL)
@@ -201,7 +238,7 @@ int dwal_commit(struct dwal *log, const struct dwal_record *record,
                 uint64_t *lsn, struct dwal_error *error) {
     struct dwal__place place;
     caller_enter(log);
-    int code = records_append(log, record, 1, &place, error);
+    int code = records_append(log, record, 1, true, &place, error);
     if (code == DWAL_OK) {
         if (lsn != NULL)
             *lsn = place.lsn;

@@ -186,6 +186,8 @@ static void batches_submit(struct dwal *log) {
             bool large = pending >= log->options.batch_bytes_max / 2;
             if (pending == 0 || (under_way > 0 && !large))
                 return;
+            if (under_way == 0)
+                dwal__gather_wait(log);
             if (!dwal__place_seal(log) &&
                 submitted == atomic_load(&log->sealed))
                 return;
@@ -359,6 +361,8 @@ static void batch_publish(struct dwal *log, struct dwal__batch *batch) {
     dwal__view_write(log->view, &log->durable);
     if (batch->starts || batch->trim_lsn != 0)
         dwal__files_durable(log, batch);
+    dwal__gather_published(log, batch);
+    dwal__gather_measured(log, dwal__now_ns() - batch->submitted_ns);
     batch->stage = DWAL__STAGE_FREE;
     atomic_fetch_add(&log->records_completed, batch->records);
     atomic_fetch_add_explicit(&log->batches_written, 1, memory_order_relaxed);

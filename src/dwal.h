@@ -93,6 +93,14 @@ enum dwal_submit {
     DWAL_SUBMIT_CALLER = 1
 };
 
+enum dwal_gather {
+    /* After a flush, wait for the callers that it released, for a quarter of
+     * the measured flush at most, if that pays; never for a lone caller. */
+    DWAL_GATHER_AUTO = 0,
+    /* Natural batching alone: who waits neither gathers nor yields. */
+    DWAL_GATHER_OFF = 1
+};
+
 enum dwal_log_level { DWAL_LOG_WARNING = 1, DWAL_LOG_NOTICE = 2 };
 
 enum dwal_preset {
@@ -121,6 +129,7 @@ struct dwal_options {
     int direct; /* enum dwal_direct; DWAL_DIRECT_PREFERRED */
     int sync;   /* enum dwal_sync; DWAL_SYNC_AUTO */
     int submit; /* enum dwal_submit */
+    int gather; /* enum dwal_gather; DWAL_GATHER_AUTO */
 
     /* Bounds on what is appended and not yet durable, for every caller alike.
      * Bytes of staging memory, 1 MiB to 1 GiB; records, 1 to 2^30. Memory is

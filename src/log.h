@@ -109,7 +109,8 @@ struct dwal__batch {
 
     /* Waiters. */
     _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t wake;
-    _Atomic uint32_t waiters;
+    _Atomic uint32_t waiters;    /* sleepers on wake */
+    _Atomic uint32_t committers; /* callers that wait for it, for gather.c */
 
     /* place_lock until sealed, then role. */
     _Alignas(DWAL__CACHE_LINE) struct dwal__segment *segment;
@@ -144,6 +145,15 @@ struct dwal__view {
     uint64_t lock_device; /* registry key: the LOCK file */
     uint64_t lock_inode;
     struct dwal__view *next;
+};
+
+/* What gather.c remembers. */
+struct dwal__gather {
+    int64_t flush_ns;  /* average from submission to completion */
+    uint32_t released; /* callers let go since the last seal */
+    uint32_t expected; /* … and those who wait already */
+    unsigned misses;   /* waits in vain, in a row */
+    unsigned pause;    /* batches left without waiting */
 };
 
 enum dwal__log_phase {
@@ -181,6 +191,8 @@ struct dwal {
     _Atomic uint32_t callers; /* inside a wait: dwal_close lets them out */
     /* When the segment in use gets too old; DWAL__NEVER. */
     _Atomic int64_t segment_deadline;
+    _Atomic uint32_t gather_target; /* futex: callers waited for, 0: none */
+    _Atomic uint32_t yield_pause;   /* waits left without yielding */
 
     /* ---- place_lock ---- */
     _Alignas(DWAL__CACHE_LINE) pthread_mutex_t place_lock;
@@ -214,6 +226,7 @@ struct dwal {
     _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t role; /* 1: taken */
     _Atomic uint64_t submitted; /* sequences below are under I/O or done */
     _Atomic uint32_t in_flight; /* operations in the kernel */
+    struct dwal__gather gather;
     bool syncing;
     bool sync_slow_told;
     int64_t sync_submitted_ns;
@@ -341,6 +354,17 @@ int dwal__failure_report(struct dwal *log, struct dwal_error *error);
 
 /* The committer thread. */
 void *dwal__committer_main(void *log);
+
+/* ---- gather.c ---- */
+
+/* With the role: before sealing while nothing is in flight. */
+void dwal__gather_wait(struct dwal *log);
+/* With the role: a batch is about to release its callers. */
+void dwal__gather_published(struct dwal *log, struct dwal__batch *batch);
+/* With the role: a write, and the sync over it, took so long. */
+void dwal__gather_measured(struct dwal *log, int64_t flush_ns);
+/* A caller that will wait has a place in @batch. */
+void dwal__gather_arrived(struct dwal *log, struct dwal__batch *batch);
 
 /* ---- append.c ---- */
 

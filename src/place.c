@@ -301,6 +301,7 @@ static int batch_open(struct dwal *log, const struct dwal__need *need,
     batch_place(log, batch, &plan);
     batch->previous = end;
     atomic_store_explicit(&batch->filled, 0, memory_order_relaxed);
+    atomic_store_explicit(&batch->committers, 0, memory_order_relaxed);
     uint64_t state = state_make(batch->room, batch->record_room, 0);
     if (plan.fresh)
         state -= state_make(start_room(log), 1, 0);
