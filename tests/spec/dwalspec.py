@@ -493,8 +493,11 @@ def named_batch(predecessor, start):
     return False
 
 
-def walk_back(segments, segment):
-    """The walk of 7.5 from one started segment: (T, its segments), or None."""
+def walk_back(segments, segment, trusted):
+    """The walk of 7.5 from one started segment: (T, its segments), or None.
+
+    Predecessors that end at or below the position trusted are not looked at.
+    """
     trim = max(batch.trim for batch in segment.run)
     if trim > segment.last_lsn:
         return None
@@ -502,6 +505,8 @@ def walk_back(segments, segment):
     while walk[-1].first_lsn > trim + 1:
         start = walk[-1].run[0].start
         predecessor = segments.get(start.predecessor)
+        if predecessor and (start.predecessor, start.end) <= trusted:
+            break
         if (predecessor is None or not predecessor.run
                 or predecessor.number >= walk[-1].number
                 or not named_batch(predecessor, start)):
@@ -535,13 +540,13 @@ class Result:
         return self
 
 
-def find_live_end(result):
+def find_live_end(result, trusted=(0, 0)):
     """7.5.  Leaves E = (0, 0), durable_lsn = 0, T = 0 if there is none."""
     segments = result.segments
     result.first_lsn = 1
     for number in sorted(segments, reverse=True):
         segment = segments[number]
-        found = walk_back(segments, segment) if segment.run else None
+        found = walk_back(segments, segment, trusted) if segment.run else None
         if found is None:
             continue
         result.trim, result.walk = found
@@ -753,8 +758,21 @@ def decide_tail(result):
     return result.decide("clean", "clean")
 
 
-def recover(files):
-    """Section 7: from the bytes of a directory to a Result."""
+def newer_segment(segments):
+    """Section 8 [newer]: why one of these segments has to be refused."""
+    for segment in sorted(segments, key=lambda segment: segment.number):
+        if segment.newer:
+            return "segment %d: %s" % (segment.number, segment.newer)
+    return None
+
+
+def recover(files, skip=False):
+    """Section 7: from the bytes of a directory to a Result.
+
+    With skip, what section 11 allows an opener to skip is skipped: segments
+    that end at or below W and are only needed for older records.  Then the
+    walk of the result may end before it reaches first_lsn.
+    """
     result = Result()
     try:
         if check_structure(result, files):
@@ -764,12 +782,16 @@ def recover(files):
     for segment in result.segments.values():
         find_run(segment)
         find_evidence(segment)
-    for number, segment in sorted(result.segments.items()):
-        if segment.newer:                                       # [newer]
-            return result.decide("newer", "newer", "segment %d: %s"
-                                 % (number, segment.newer))
     result.watermark = largest_watermark(result.segments)
-    find_live_end(result)
+    find_live_end(result, result.watermark[:2] if skip else (0, 0))
+    looked_at = [segment for segment in result.segments.values()
+                 if not skip or segment.number >= result.end[0]
+                 or segment in result.walk]
+    reason = newer_segment(looked_at)
+    if reason:
+        refused = Result().decide("newer", "newer", reason)
+        refused.segments = result.segments
+        return refused
     return decide_loss(result) or decide_tail(result)
 
 

@@ -515,32 +515,73 @@ def compare_summary(tool, path, wanted):
         for field in COMPARED if got.get(field) != wanted[field]]
 
 
-def payload_of(line):
-    for key in ("payload", "payload_base64", "base64", "data"):
-        if key in line:
-            return b64decode(line[key])
-    return None
+RECORD_FIELDS = ("lsn", "type", "flags", "tenant", "shard", "size", "segment",
+                 "offset")
 
 
-def compare_records(tool, path, result):
-    """Where waldump lists other records: a list of sentences."""
-    lines, _ = json_lines(tool, path)
-    fields = ("lsn", "type", "tenant", "shard", "size", "segment", "offset")
-    got = {}
-    for line in lines:
-        if line.get("kind") == "record" and line.get("lsn"):
-            got[line["lsn"]] = tuple(line.get(f) for f in fields) + (
-                payload_of(line),)
-    wanted = {r.lsn: (r.lsn, r.type, r.tenant, r.shard, r.size, number, r.offset,
-                      r.payload) for number, r in dwalspec.records(result)}
-    different = [lsn for lsn in sorted(set(got) | set(wanted))
-                 if got.get(lsn) != wanted.get(lsn)]
-    if not different:
+def record_tuple(number, record):
+    return (record.lsn, record.type, record.flags, record.tenant, record.shard,
+            record.size, number, record.offset, record.payload)
+
+
+def is_whole(result):
+    return result.verdict in ("clean", "torn")
+
+
+def stands_there(segments, got):
+    """Whether a record that a tool lists is valid where it says (5.2)."""
+    number, offset = got[6], got[7]
+    if number not in segments:
+        return False
+    try:
+        record, _ = dwalspec.parse_record(segments[number], offset,
+                                          segments[number].size)
+    except dwalspec.NotValid:
+        return False
+    return record_tuple(number, record) == got
+
+
+def compare_records(tool, path, result, skipping):
+    """Where waldump lists other records: a list of sentences.
+
+    Its status is 0 for a log that is clean or torn, and only for such a one.
+    It opens the log as section 11 allows, so that damage in what need not be
+    read (skipping is the Result of that) may be told, or not.
+    """
+    name = os.path.basename(tool)
+    lines, run = json_lines(tool, path)
+    message = run.stderr.decode(errors="replace").strip()[:300]
+    status_fits = {is_whole(result): True, is_whole(skipping): True}
+    got = [tuple(line.get(f) for f in RECORD_FIELDS)
+           + (b64decode(line["payload"]),)
+           for line in lines if line.get("kind") == "record"]
+    same = (result.row, result.end) == (skipping.row, skipping.end)
+    if not same and run.returncode:
+        return []           # it met what the other did not look at, or refused
+    if not status_fits.get(run.returncode == 0):
+        return ["%s (row %s) by SPEC.md, status %d by %s: %s" % (
+            result.verdict, result.row, run.returncode, name, message)]
+    if run.returncode:
         return []
-    lsn = different[0]
-    return ["%d records differ, the first is LSN %d: %s by SPEC.md, %s by %s" % (
-        len(different), lsn, wanted.get(lsn), got.get(lsn),
-        os.path.basename(tool))]
+    if same:
+        wanted = [record_tuple(number, record)
+                  for number, record in dwalspec.records(result)]
+        if got == wanted:
+            return []
+        where = next((i for i, pair in enumerate(zip(got, wanted))
+                      if pair[0] != pair[1]), min(len(got), len(wanted)))
+        return ["%d records by SPEC.md (row %s), %d by %s; record %d: %s, %s" % (
+            len(wanted), result.row, len(got), name, where,
+            wanted[where:where + 1], got[where:where + 1])]
+    lsns = [record[0] for record in got]
+    wanted = list(range(skipping.first_lsn, skipping.durable_lsn + 1))
+    if lsns != wanted and (lsns != list(range(result.first_lsn,
+                                              result.durable_lsn + 1))):
+        return ["LSNs %s by %s, status 0, and %d to %d by SPEC.md (row %s)" % (
+            lsns[:1] + lsns[-1:], name, skipping.first_lsn,
+            skipping.durable_lsn, result.row)]
+    return ["%s lists LSN %d, which is not valid there" % (name, record[0])
+            for record in got if not stands_there(result.segments, record)][:1]
 
 
 class Runner:
@@ -554,6 +595,10 @@ class Runner:
 
     def compare(self, seed, files):
         """Decodes a directory with every reader: (Result, differences)."""
+        if not self.options.checker and not self.options.dumper:
+            if Unreadable not in files.values():
+                return dwalspec.recover({name: bytes(data) for name, data
+                                         in files.items()}), []
         path = os.path.join(self.home, str(seed))
         write_directory(path, files)
         try:
@@ -562,14 +607,23 @@ class Runner:
             problems = []
             if self.options.checker:
                 problems += compare_summary(self.options.checker, path, wanted)
-            if self.options.dumper and result.verdict in ("clean", "torn"):
-                problems += compare_records(self.options.dumper, path, result)
+            if self.options.dumper:
+                problems += compare_records(self.options.dumper, path, result,
+                                            self.skipping(path))
             if problems and self.options.keep:
                 shutil.copytree(path, os.path.join(self.options.keep, str(seed)),
                                 dirs_exist_ok=True)
             return result, problems
         finally:
             shutil.rmtree(path)
+
+    @staticmethod
+    def skipping(path):
+        try:
+            return dwalspec.recover(dwalspec.read_directory(path), skip=True)
+        except dwalspec.Unreadable as error:
+            return dwalspec.Result().decide("unreadable", "unreadable",
+                                            str(error))
 
     def damage(self, seed):
         files, names = damaged_log(seed)
