@@ -580,27 +580,6 @@ void dwal__files_free(struct dwal *log) {
     log->files = NULL;
 }
 
-/* LOCK, last of all [create-order]: under another name, synced, renamed. */
-static int lock_make(struct dwal *log) {
-    static const char making[] = DWAL__LOCK_NAME ".new";
-    const struct dwal__disk_ops *ops = log->disk->ops;
-    uint8_t line[DWAL__LOCK_SIZE];
-    dwal__lock_encode(&log->uuid, line);
-    int error = ops->unlink(log->disk, log->dir, making);
-    if (error < 0 && error != -ENOENT)
-        return error;
-    int handle = ops->open(log->disk, log->dir, making,
-                           DWAL__OPEN_WRITE | DWAL__OPEN_CREATE);
-    if (handle < 0)
-        return handle;
-    ssize_t written = ops->write(log->disk, handle, line, DWAL__LOCK_SIZE, 0);
-    error = written < 0 ? (int)written : ops->sync(log->disk, handle);
-    ops->close(log->disk, handle);
-    if (error == 0)
-        error = ops->rename(log->disk, log->dir, making, DWAL__LOCK_NAME);
-    return error == 0 ? ops->dir_sync(log->disk, log->dir) : error;
-}
-
 int dwal__files_create(struct dwal *log, struct dwal_error *error) {
     int failed = dwal__random(log->uuid.bytes, DWAL__UUID_SIZE);
     if (failed == 0)
@@ -613,8 +592,6 @@ int dwal__files_create(struct dwal *log, struct dwal_error *error) {
         if (failed == 0 && i == 0)
             failed = fill_first(log->files, segment);
     }
-    if (failed == 0)
-        failed = lock_make(log);
     if (failed == 0)
         return DWAL_OK;
     return dwal__error_set(error,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A log's life: open, create, the first append, close.
+ * A log's life: open, the first append, close.
  *
  * Invariants: nothing on disk changes between open and the first append
  * [new-epoch]; the lock on LOCK is held from before recovery until the last
@@ -237,7 +237,7 @@ static int lock_busy(struct dwal *log, const char *name,
 }
 
 /* Opens and locks LOCK; DWAL_ENOENT if there is none. */
-static int lock_take(struct dwal *log, struct dwal_error *error) {
+int dwal__lock_take(struct dwal *log, struct dwal_error *error) {
     const struct dwal__disk_ops *ops = log->disk->ops;
     int handle =
         ops->open(log->disk, log->dir, DWAL__LOCK_NAME, DWAL__OPEN_WRITE);
@@ -289,8 +289,8 @@ static int alignment_find(struct dwal *log, int handle,
 
 /* Finds out about O_DIRECT and the block size with a file of our own making,
  * LOCK, or where there is none yet, a file that is removed again. */
-static int device_probe(struct dwal *log, const char *name, int flags,
-                        struct dwal_error *error) {
+int dwal__device_probe(struct dwal *log, const char *name, int flags,
+                       struct dwal_error *error) {
     const struct dwal__disk_ops *ops = log->disk->ops;
     int handle = -EINVAL;
     log->direct = log->options.direct != DWAL_DIRECT_OFF;
@@ -312,121 +312,6 @@ static int device_probe(struct dwal *log, const char *name, int flags,
                                -handle, "%s/%s: open", log->path, name);
     int code = alignment_find(log, handle, error);
     ops->close(log->disk, handle);
-    return code;
-}
-
-/* ---- creating ---- */
-
-struct leftovers {
-    char names[64][DWAL__NAME_SIZE];
-    size_t count;
-};
-
-static int leftover_note(void *argument, const char *name) {
-    struct leftovers *leftovers = argument;
-    uint64_t number;
-    enum dwal__name_kind kind = dwal__name_parse(name, &number);
-    if (kind != DWAL__NAME_SEGMENT && kind != DWAL__NAME_SPARE)
-        return 0;
-    memcpy(leftovers->names[leftovers->count], name, strlen(name) + 1);
-    return ++leftovers->count == sizeof leftovers->names / DWAL__NAME_SIZE;
-}
-
-/* Removes what an interrupted creation left: recovery has just said that it
- * holds nothing. */
-static int leftovers_remove(struct dwal *log, struct dwal_error *error) {
-    const struct dwal__disk_ops *ops = log->disk->ops;
-    struct leftovers leftovers;
-    int failed;
-    do {
-        leftovers.count = 0;
-        failed = ops->dir_list(log->disk, log->dir, leftover_note, &leftovers);
-        for (size_t i = 0; i < leftovers.count && failed >= 0; i++)
-            failed = ops->unlink(log->disk, log->dir, leftovers.names[i]);
-    } while (failed >= 0 && leftovers.count > 0);
-    if (failed >= 0)
-        failed = ops->dir_sync(log->disk, log->dir);
-    if (failed < 0)
-        return dwal__error_set(error, DWAL_EIO, -failed,
-                               "%s: remove an interrupted creation", log->path);
-    return DWAL_OK;
-}
-
-/* The entry of the log's directory in its parent. */
-static int parent_sync(struct dwal *log, struct dwal_error *error) {
-    const struct dwal__disk_ops *ops = log->disk->ops;
-    size_t size = strlen(log->path) + sizeof "/..";
-    char *parent = malloc(size);
-    if (parent == NULL)
-        return dwal__error_set(error, DWAL_ENOMEM, ENOMEM, "%s", log->path);
-    snprintf(parent, size, "%s/..", log->path);
-    int handle = ops->dir_open(log->disk, parent);
-    int failed = handle < 0 ? handle : ops->dir_sync(log->disk, handle);
-    if (handle >= 0)
-        ops->close(log->disk, handle);
-    free(parent);
-    if (failed < 0)
-        return dwal__error_set(error, DWAL_EIO, -failed,
-                               "%s: sync the directory above", log->path);
-    return DWAL_OK;
-}
-
-/* Under the lock of the directory: two creators make one log. */
-static int create_locked(struct dwal *log, struct dwal_error *error) {
-    int code = lock_take(log, error);
-    if (code == DWAL_OK) /* somebody else was faster */
-        return log->options.create == DWAL_CREATE_NEW
-                   ? dwal__error_set(error, DWAL_EEXIST, 0,
-                                     "%s: a log is already here", log->path)
-                   : DWAL_OK;
-    if (code != DWAL_ENOENT)
-        return code;
-    struct dwal__recover_options options = {.disk = log->disk, .dir = log->dir};
-    struct dwal__recovery found = {0};
-    code = dwal__recover(&options, &found, error);
-    if (code == DWAL_OK) {
-        /* Segments with data but no LOCK: not ours to overwrite. */
-        code = dwal__recovery_code(&found);
-        dwal__recovery_release(&found);
-        return code != DWAL_OK
-                   ? code
-                   : dwal__error_set(error, DWAL_ECORRUPT, 0,
-                                     "%s: segments without LOCK", log->path);
-    }
-    if (code != DWAL_ENOENT)
-        return code;
-    static const char probe[] = DWAL__LOCK_NAME ".probe";
-    log->disk->ops->unlink(log->disk, log->dir, probe);
-    code = leftovers_remove(log, error);
-    if (code == DWAL_OK)
-        code = device_probe(log, probe, DWAL__OPEN_WRITE | DWAL__OPEN_CREATE,
-                            error);
-    log->disk->ops->unlink(log->disk, log->dir, probe);
-    if (code == DWAL_OK) {
-        log->epoch = 1;
-        code = dwal__files_create(log, error);
-    }
-    if (code == DWAL_OK)
-        code = parent_sync(log, error);
-    return code == DWAL_OK ? lock_take(log, error) : code;
-}
-
-static int log_create(struct dwal *log, struct dwal_error *error) {
-    const struct dwal__disk_ops *ops = log->disk->ops;
-    /* A descriptor of its own, so that the lock ends with it. */
-    int dir = ops->dir_open(log->disk, log->path);
-    int locked = dir < 0 ? dir : ops->lock(log->disk, dir, DWAL__LOCK_DIR);
-    int code;
-    if (locked == 0)
-        code = create_locked(log, error);
-    else if (locked == -EAGAIN)
-        code = dwal__error_set(error, DWAL_EBUSY, 0,
-                               "%s: somebody else is creating it", log->path);
-    else
-        code = dwal__error_set(error, DWAL_EIO, -locked,
-                               "%s: lock the directory", log->path);
-    if (dir >= 0)
-        ops->close(log->disk, dir);
     return code;
 }
 
@@ -477,7 +362,7 @@ static int log_recover(struct dwal *log, struct dwal_error *error) {
         return dwal__error_step(error, code, "open log %s", log->path);
     recovered_take(log);
     tail_tell(log);
-    return device_probe(log, DWAL__LOCK_NAME, DWAL__OPEN_READ, error);
+    return dwal__device_probe(log, DWAL__LOCK_NAME, DWAL__OPEN_READ, error);
 }
 
 static int view_make(struct dwal *log, struct dwal_error *error) {
@@ -505,13 +390,13 @@ static int log_open(struct dwal *log, struct dwal_error *error) {
     int code = directory_open(log, error);
     if (code != DWAL_OK)
         return code;
-    code = lock_take(log, error);
+    code = dwal__lock_take(log, error);
     if (code == DWAL_OK && log->options.create == DWAL_CREATE_NEW)
         return dwal__error_set(error, DWAL_EEXIST, 0,
                                "%s: a log is already here", log->path);
     bool create = code == DWAL_ENOENT;
     if (create && log->options.create != DWAL_CREATE_NEVER)
-        code = log_create(log, error);
+        code = dwal__log_create(log, error);
     else if (create) /* tells an empty place from a log that lost LOCK */
         code = log_recover(log, error);
     if (code == DWAL_OK && log->block_size == 0)

@@ -384,8 +384,8 @@ int dwal__commit_system(struct dwal *log, const struct dwal__need *need,
 
 /* ---- files.c: the keeper ---- */
 
-/* Creates segments 1 and 2 and LOCK in a directory without a log; the segments
- * stay open as the prepared ones. */
+/* Creates segments 1 and 2 in a directory without a log; they stay open as the
+ * prepared ones. */
 int dwal__files_create(struct dwal *log, struct dwal_error *error);
 int dwal__files_start(struct dwal *log, struct dwal_error *error);
 /* Asks for a prepared segment. place_lock held. */
@@ -398,7 +398,19 @@ bool dwal__files_settle(struct dwal *log, int64_t deadline);
 bool dwal__files_stop(struct dwal *log, int64_t deadline);
 void dwal__files_free(struct dwal *log);
 
+/* ---- create.c ---- */
+
+/* Makes a log where there is none, and takes its lock; or takes the lock of
+ * one that somebody else just made: then block_size is still 0. */
+int dwal__log_create(struct dwal *log, struct dwal_error *error);
+
 /* ---- log.c ---- */
+
+/* Opens and locks LOCK; DWAL_ENOENT if there is none. */
+int dwal__lock_take(struct dwal *log, struct dwal_error *error);
+/* Finds out about O_DIRECT and the block size by opening @name. */
+int dwal__device_probe(struct dwal *log, const char *name, int flags,
+                       struct dwal_error *error);
 
 /* Opens on another disk than the kernel's: for tests. */
 int dwal__open_on(struct dwal__disk *disk, const struct dwal__aio *aio,
