@@ -36,18 +36,17 @@ struct applier {
 
 static int read_failed(struct applier *applier, int result, const char *what,
                        const char *name) {
-    return dwal__error_set(
-        applier->error, result == -ENOMEM ? DWAL_ENOMEM : DWAL_EIO, -result,
-        "undo: %s %s: %s; nothing was changed", what, name, strerror(-result));
+    return dwal__error_set(applier->error,
+                           result == -ENOMEM ? DWAL_ENOMEM : DWAL_EIO, -result,
+                           "undo, nothing changed yet: %s %s", what, name);
 }
 
 static int write_failed(struct applier *applier, int result, const char *what,
                         const char *name) {
     return dwal__error_set(
         applier->error, result == -ENOSPC ? DWAL_ENOSPC : DWAL_EIO, -result,
-        "undo: %s %s: %s; not everything is given back yet: run it again once "
-        "this is put right",
-        what, name, strerror(-result));
+        "undo, not finished (run it again once this is put right): %s %s", what,
+        name);
 }
 
 static int file_damaged(struct applier *applier, uint64_t offset) {
@@ -135,7 +134,7 @@ static int file_open(struct applier *applier) {
         disk->ops->open(disk, place->dir, place->name, DWAL__OPEN_READ);
     if (applier->handle == -ENOENT)
         return dwal__error_set(applier->error, DWAL_ENOENT, ENOENT,
-                               "undo: there is no file %s", place->name);
+                               "undo: open %s", place->name);
     if (applier->handle < 0)
         return read_failed(applier, applier->handle, "open", place->name);
     ssize_t moved =

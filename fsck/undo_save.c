@@ -33,10 +33,10 @@ static int save_failed(struct saver *saver, int result, const char *what,
                                                       : DWAL_EIO;
     return dwal__error_set(
         saver->error, code, -result,
-        "save what the repair overwrites: %s %s: %s; nothing was changed%s",
-        what, name, strerror(-result),
-        code == DWAL_ENOSPC ? "; name a place with more room with --undo FILE"
-                            : "");
+        "save what the repair overwrites, nothing changed "
+        "yet%s: %s %s",
+        code == DWAL_ENOSPC ? " (name another place with --undo FILE)" : "",
+        what, name);
 }
 
 static int entry_add(struct saver *saver,

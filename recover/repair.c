@@ -147,8 +147,7 @@ static int names_read(struct planner *planner) {
         return out_of_memory(planner);
     if (result < 0)
         return dwal__error_set(planner->error, DWAL_EIO, -result,
-                               "plan the repair: list the directory: %s",
-                               strerror(-result));
+                               "plan the repair: list the directory");
     if (planner->name_count > 0)
         qsort(planner->names, planner->name_count, sizeof planner->names[0],
               names_compare);
@@ -176,8 +175,7 @@ static int lock_read(struct planner *planner) {
     }
     if (size < 0)
         return dwal__error_set(planner->error, DWAL_EIO, (int)-size,
-                               "plan the repair: read LOCK: %s",
-                               strerror((int)-size));
+                               "plan the repair: read LOCK");
     struct dwal__uuid uuid;
     planner->lock_valid =
         dwal__lock_decode(bytes, (size_t)size, &uuid) == DWAL__FAULT_NONE;
@@ -268,8 +266,8 @@ static int tail_read(struct planner *planner, int handle, const char *name,
         if (moved != (ssize_t)some)
             return dwal__error_set_at(
                 planner->error, DWAL_EIO, moved < 0 ? (int)-moved : 0,
-                tail->header->number, at, "plan the repair: read %s: %s", name,
-                moved < 0 ? strerror((int)-moved) : "it ends too early");
+                tail->header->number, at, "plan the repair: read %s%s", name,
+                moved < 0 ? "" : ": it ends too early");
         for (size_t in = 0; in < some; in += block_size)
             tail_block(tail, planner->chunk + in, at + in);
         at += some;
@@ -294,9 +292,9 @@ static int tail_scan(struct planner *planner,
     int handle =
         disk->ops->open(disk, planner->options->dir, name, DWAL__OPEN_READ);
     if (handle < 0)
-        return dwal__error_set_at(
-            planner->error, DWAL_EIO, -handle, segment->number, 0,
-            "plan the repair: open %s: %s", name, strerror(-handle));
+        return dwal__error_set_at(planner->error, DWAL_EIO, -handle,
+                                  segment->number, 0,
+                                  "plan the repair: open %s", name);
     int result = tail_read(planner, handle, name, tail);
     disk->ops->close(disk, handle);
     return result;

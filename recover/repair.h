@@ -133,6 +133,9 @@ struct dwal__repair_options {
     bool (*cancelled)(void *argument);
     /* Told before a step is taken. May be NULL. */
     void (*step)(void *argument, const struct dwal__repair_step *step);
+    /* A file of the log was made, and still has the temporary @name: for who
+     * is to own it. May be NULL. 0 or a negative errno. */
+    int (*made)(void *argument, const char *name);
 };
 
 /*

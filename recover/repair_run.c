@@ -25,9 +25,8 @@ static int step_failed(struct dwal_error *error, int result,
     return dwal__error_set_at(
         error, result == -ENOSPC ? DWAL_ENOSPC : DWAL_EIO, -result,
         step->segment, offset,
-        "repair: %s %s: %s; the repair is not finished: run it again once "
-        "this is put right",
-        what, step->name, strerror(-result));
+        "repair, not finished (run it again once this is put right): %s %s",
+        what, step->name);
 }
 
 /* ---- the flag file ---- */
@@ -104,15 +103,20 @@ size_t dwal__repair_content(const struct dwal__repair_step *step,
 }
 
 /* Writes and syncs the whole file under its temporary name. */
-static int temporary_write(struct dwal__disk *disk, int handle,
-                           const struct dwal__repair_step *step) {
+static int temporary_write(const struct dwal__repair_options *options,
+                           int handle, const struct dwal__repair_step *step) {
+    struct dwal__disk *disk = options->disk;
     uint8_t bytes[DWAL__REPAIR_CONTENT_SIZE_MAX];
     size_t size = dwal__repair_content(step, bytes);
     int result = disk->ops->allocate(disk, handle, step->bytes);
     if (result < 0)
         return result;
     ssize_t moved = disk->ops->write(disk, handle, bytes, size, 0);
-    return moved < 0 ? (int)moved : disk->ops->sync(disk, handle);
+    if (moved < 0)
+        return (int)moved;
+    if (options->made != NULL)
+        result = options->made(options->argument, DWAL__REPAIR_TEMPORARY_NAME);
+    return result < 0 ? result : disk->ops->sync(disk, handle);
 }
 
 /* The new LOCK is locked before it has its name, so that nobody is between. */
@@ -141,7 +145,7 @@ static int step_make(const struct dwal__repair_options *options,
                                  DWAL__OPEN_WRITE | DWAL__OPEN_CREATE);
     if (handle < 0)
         return step_failed(error, handle, step, 0, "make");
-    result = temporary_write(disk, handle, step);
+    result = temporary_write(options, handle, step);
     bool is_lock = step->segment == 0;
     if (result == 0 && is_lock)
         result = lock_take_over(options, handle);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * walfsck's repair: plans it, says what it gives up, saves that, runs it.
+ */
+#ifndef DWAL_FSCK_FIX_H
+#define DWAL_FSCK_FIX_H
+
+#include "check.h"
+#include "print.h"
+
+#define DWAL__FIX_PATH_SIZE 4352
+
+/* Says what a repair would do; nothing if none can be planned. */
+void dwal__fix_preview(struct dwal__check *check);
+
+/*
+ * Repairs what check->recovery describes. The caller has made sure that it is
+ * permitted. Sets @undo to the path of the undo file, "" if none was needed.
+ * DWAL_OK, or a code of dwal__repair_plan_make, dwal__undo_save,
+ * dwal__repair_run; DWAL_EINVAL: the undo file cannot be where it is wanted.
+ */
+int dwal__fix_run(struct dwal__check *check, char undo[DWAL__FIX_PATH_SIZE],
+                  struct dwal_error *error);
+
+/* Gives back what settings->undo_apply saved. As dwal__undo_apply. */
+int dwal__fix_undo(struct dwal__check *check, struct dwal__undo_done *done,
+                   struct dwal_error *error);
+
+#endif

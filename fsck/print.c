@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Everything that walfsck says. Written for somebody who is woken at night:
+ * first how it is with the log, then what is wrong, where, and what to do about
+ * it, last the next step. All text that comes from a disk or a command line is
+ * escaped on its way to a terminal.
+ */
+#include "print.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "json.h"
+
+#define PROGRESS_NS UINT64_C(1000000000)
+
+/* ---- text ---- */
+
+/* A line on standard output, its control characters escaped. */
+__attribute__((format(printf, 2, 3))) static void
+line(enum dwal__cli_style style, const char *format, ...) {
+    char text[8192];
+    char shown[4 * sizeof text];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    dwal__cli_message_escape(text, shown);
+    dwal__cli_progress_erase();
+    printf("%s%s%s\n", dwal__cli_style(stdout, style), shown,
+           dwal__cli_style(stdout, DWAL__STYLE_PLAIN));
+}
+
+/* @path as a word for a shell; in quotes if it needs some. */
+#define WORD_SIZE 4200
+static void word_text(const char *path, char word[WORD_SIZE]) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789_./+:@%,=-";
+    if (path[0] != '\0' && strspn(path, plain) == strlen(path)) {
+        snprintf(word, WORD_SIZE, "%s", path);
+        return;
+    }
+    size_t used = 0;
+    word[used++] = '\'';
+    for (; *path != '\0' && used < WORD_SIZE - 6; path++) {
+        if (*path == '\'') {
+            memcpy(word + used, "'\\''", 4);
+            used += 4;
+        } else {
+            word[used++] = *path;
+        }
+    }
+    word[used++] = '\'';
+    word[used] = '\0';
+}
+
+/* The records of the log: "LSNs 3 to 15", "no records, the next is LSN 16". */
+static void records_text(const struct dwal__recovery *recovery,
+                         char text[DWAL__RANGE_TEXT_SIZE]) {
+    if (recovery->first_lsn > recovery->durable_lsn)
+        snprintf(text, DWAL__RANGE_TEXT_SIZE,
+                 "no records, the next is LSN %" PRIu64,
+                 recovery->durable_lsn + 1);
+    else
+        dwal__range_text(recovery->first_lsn, recovery->durable_lsn, text);
+}
+
+/* True if the verdict is that acknowledged data is gone, and which. */
+static bool records_lost(const struct dwal__recovery *recovery) {
+    return dwal__recovery_settled(recovery) &&
+           (recovery->facts.bits & DWAL__FACT_EVIDENCE_BEYOND) != 0;
+}
+
+static void place_text(const struct dwal__finding *finding, char *text,
+                       size_t size) {
+    const char *name = finding->name != NULL ? finding->name : "the directory";
+    if (finding->segment != 0)
+        snprintf(text, size, "%s, offset %" PRIu64, name, finding->offset);
+    else
+        snprintf(text, size, "%s", name);
+}
+
+/* ---- JSON ---- */
+
+/* null, or an object; open above: "to" is null. */
+static void json_range(struct dwal__json *json, const char *name, bool present,
+                       uint64_t from, uint64_t to) {
+    if (!present || from > to) {
+        dwal__json_null(json, name);
+        return;
+    }
+    dwal__json_object_open(json, name);
+    dwal__json_u64(json, "from", from);
+    if (to == UINT64_MAX)
+        dwal__json_null(json, "to");
+    else
+        dwal__json_u64(json, "to", to);
+    dwal__json_object_close(json);
+}
+
+/* ---- progress ---- */
+
+void dwal__print_progress(struct dwal__check *check, uint64_t done,
+                          uint64_t total) {
+    const struct dwal__check_settings *settings = check->settings;
+    uint64_t now = dwal__clock_ns();
+    dwal__cli_progress_update(done, total);
+    if (now - check->progress_ns < PROGRESS_NS && done < total)
+        return;
+    check->progress_ns = now;
+    if (settings->progress_fd >= 0) {
+        uint64_t percent = total > 0 ? done * 100 / total : 100;
+        dprintf(settings->progress_fd, "%" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                percent, done, total);
+    }
+    if (settings->json) {
+        struct dwal__json json;
+        dwal__json_begin(&json, stdout, "progress");
+        dwal__json_u64(&json, "done", done);
+        dwal__json_u64(&json, "total", total);
+        dwal__json_end(&json);
+        fflush(stdout);
+    }
+}
+
+/* ---- the verdict and the problems ---- */
+
+static enum dwal__cli_style verdict_style(enum dwal__verdict verdict) {
+    switch (verdict) {
+    case DWAL__VERDICT_CLEAN:
+        return DWAL__STYLE_GREEN;
+    case DWAL__VERDICT_TORN:
+        return DWAL__STYLE_YELLOW;
+    default:
+        return DWAL__STYLE_RED;
+    }
+}
+
+void dwal__print_verdict(const struct dwal__check *check) {
+    const struct dwal__recovery *recovery = &check->recovery;
+    const char *verdict = dwal__verdict_name(recovery->verdict);
+    char records[DWAL__RANGE_TEXT_SIZE];
+    char range[DWAL__RANGE_TEXT_SIZE];
+    char more[2 * DWAL__RANGE_TEXT_SIZE + 64] = "";
+    if (check->settings->json)
+        return;
+    if (dwal__recovery_settled(recovery)) {
+        records_text(recovery, records);
+        snprintf(more, sizeof more, "; durable: %s", records);
+    }
+    if (recovery->undecidable) {
+        dwal__range_text(recovery->undecidable_from, recovery->undecidable_to,
+                         range);
+        snprintf(more, sizeof more, "; durable: %s; undecidable: %s", records,
+                 range);
+    }
+    if (records_lost(recovery)) {
+        dwal__range_text(recovery->lost_from, recovery->lost_to, range);
+        snprintf(more, sizeof more, "; durable: %s; lost: %s", records,
+                 range[0] != '\0' ? range : "metadata or trims");
+    }
+    line(verdict_style(recovery->verdict), "%s: %s: %s%s",
+         check->settings->path, verdict, recovery->decision->text, more);
+}
+
+static void problem_json(const struct dwal__check_problem *problem,
+                         const char *text) {
+    const struct dwal__problem *row = problem->row;
+    const struct dwal__finding *finding = &problem->finding;
+    struct dwal__json json;
+    dwal__json_begin(&json, stdout,
+                     row->severity == DWAL__SEVERITY_NOTE ? "note" : "problem");
+    dwal__json_u64(&json, "number", row->number);
+    dwal__json_string(&json, "name", row->name);
+    dwal__json_string(&json, "severity", dwal__severity_name(row->severity));
+    dwal__json_string(&json, "file", finding->name);
+    if (finding->segment != 0) {
+        dwal__json_u64(&json, "segment", finding->segment);
+        dwal__json_u64(&json, "offset", finding->offset);
+    } else {
+        dwal__json_null(&json, "segment");
+        dwal__json_null(&json, "offset");
+    }
+    json_range(&json, "lsns", true, finding->lsn_from, finding->lsn_to);
+    dwal__json_string(&json, "text", text);
+    dwal__json_string(&json, "remedy", row->remedy);
+    dwal__json_string(&json, "repair",
+                      row->permit == DWAL__PERMIT_NEVER
+                          ? NULL
+                          : dwal__permit_name(row->permit));
+    dwal__json_string(&json, "spec", row->section);
+    dwal__json_end(&json);
+}
+
+bool dwal__print_problem(const struct dwal__check *check,
+                         const struct dwal__check_problem *problem) {
+    const struct dwal__problem *row = problem->row;
+    bool note = row->severity == DWAL__SEVERITY_NOTE;
+    char text[DWAL__PROBLEM_TEXT_SIZE];
+    dwal__problem_text(row, &problem->finding, text);
+    if (check->settings->json) {
+        problem_json(problem, text);
+    } else if (!note || check->settings->verbose) {
+        char place[320];
+        place_text(&problem->finding, place, sizeof place);
+        line(row->severity == DWAL__SEVERITY_TORN || note ? DWAL__STYLE_BOLD
+                                                          : DWAL__STYLE_RED,
+             "%s %u (%s): %s",
+             note                                   ? "note"
+             : row->severity == DWAL__SEVERITY_TORN ? "problem"
+                                                    : "damage",
+             row->number, row->name, place);
+        line(DWAL__STYLE_PLAIN, "    %s", text);
+        if (!note)
+            line(DWAL__STYLE_PLAIN, "    remedy: %s", row->remedy);
+    }
+    return dwal__check_permits(check, row);
+}
+
+/* ---- repairing ---- */
+
+static void plan_json(const struct dwal__repair_plan *plan, bool done) {
+    struct dwal__json json;
+    dwal__json_begin(&json, stdout, "plan");
+    dwal__json_bool(&json, "done", done);
+    dwal__json_string(&json, "repair",
+                      plan->kind == DWAL__REPAIR_TAIL ? "tail" : "cut");
+    json_range(&json, "lsns", true, plan->lost_from, plan->lost_to);
+    dwal__json_u64(&json, "records", plan->lost_records);
+    dwal__json_u64(&json, "wiped_bytes", plan->wiped_bytes);
+    dwal__json_u64(&json, "moved_files", plan->moved_files);
+    dwal__json_u64(&json, "moved_bytes", plan->moved_bytes);
+    dwal__json_end(&json);
+}
+
+void dwal__print_plan(const struct dwal__check *check,
+                      const struct dwal__repair_plan *plan, bool done) {
+    char range[DWAL__RANGE_TEXT_SIZE];
+    char wiped[DWAL__SIZE_TEXT], moved[DWAL__SIZE_TEXT];
+    if (check->settings->json) {
+        plan_json(plan, done);
+        return;
+    }
+    bool tail = plan->kind == DWAL__REPAIR_TAIL;
+    dwal__range_text(plan->lost_from, plan->lost_to, range);
+    dwal__cli_size_text(plan->wiped_bytes, wiped);
+    dwal__cli_size_text(plan->moved_bytes, moved);
+    line(DWAL__STYLE_BOLD, "walfsck %s %s:", tail ? "-p" : "-y",
+         done ? "is going to" : "would");
+    if (range[0] == '\0')
+        line(DWAL__STYLE_PLAIN, "    lose no record that is known of");
+    else
+        line(DWAL__STYLE_PLAIN, "    lose %s, %s (%" PRIu64 " records seen)",
+             range,
+             tail ? "of which nobody can tell whether they were acknowledged"
+                  : "which had been acknowledged or may have been",
+             plan->lost_records);
+    if (plan->wiped_bytes > 0)
+        line(DWAL__STYLE_PLAIN,
+             "    overwrite %s (%" PRIu64
+             " bytes) behind the end of the log with zeros",
+             wiped, plan->wiped_bytes);
+    if (plan->moved_files > 0)
+        line(DWAL__STYLE_PLAIN,
+             "    move %" PRIu64 " files (%s) aside, to names that end in "
+             "%s",
+             plan->moved_files, moved, DWAL__REPAIR_LOST_SUFFIX);
+}
+
+void dwal__print_undo(const struct dwal__check *check, const char *path,
+                      uint64_t size) {
+    char file[WORD_SIZE], directory[WORD_SIZE];
+    char command[2 * WORD_SIZE + 64];
+    char size_text[DWAL__SIZE_TEXT];
+    word_text(path, file);
+    word_text(check->settings->path, directory);
+    snprintf(command, sizeof command, "walfsck --undo-apply %s %s", file,
+             directory);
+    dwal__cli_size_text(size, size_text);
+    if (check->settings->json) {
+        struct dwal__json json;
+        dwal__json_begin(&json, stdout, "undo");
+        dwal__json_string(&json, "file", path);
+        dwal__json_u64(&json, "size", size);
+        dwal__json_string(&json, "command", command);
+        dwal__json_end(&json);
+        fflush(stdout);
+        return;
+    }
+    line(DWAL__STYLE_PLAIN,
+         "saved all of that in %s (%s), on stable storage; this puts it back:",
+         path, size_text);
+    line(DWAL__STYLE_BOLD, "    %s", command);
+    fflush(stdout);
+}
+
+static const char *action_name(enum dwal__repair_action action) {
+    switch (action) {
+    case DWAL__REPAIR_FLAG:
+        return "flag";
+    case DWAL__REPAIR_MOVE:
+        return "move";
+    case DWAL__REPAIR_MAKE:
+        return "make";
+    case DWAL__REPAIR_WIPE:
+        return "wipe";
+    case DWAL__REPAIR_UNFLAG:
+        return "unflag";
+    }
+    return "?";
+}
+
+void dwal__print_step(const struct dwal__check *check,
+                      const struct dwal__repair_step *step) {
+    if (check->settings->json) {
+        struct dwal__json json;
+        dwal__json_begin(&json, stdout, "repair");
+        dwal__json_string(&json, "action", action_name(step->action));
+        dwal__json_string(&json, "file", step->name);
+        if (step->action == DWAL__REPAIR_MOVE)
+            dwal__json_string(&json, "to", step->target);
+        if (step->action == DWAL__REPAIR_WIPE)
+            dwal__json_u64(&json, "offset", step->from);
+        dwal__json_u64(&json, "bytes", step->bytes);
+        dwal__json_end(&json);
+        return;
+    }
+    switch (step->action) {
+    case DWAL__REPAIR_MOVE:
+        line(DWAL__STYLE_PLAIN, "repair: %s becomes %s", step->name,
+             step->target);
+        break;
+    case DWAL__REPAIR_MAKE:
+        line(DWAL__STYLE_PLAIN, "repair: %s is made%s", step->name,
+             step->reset ? "; the log begins anew in it" : "");
+        break;
+    case DWAL__REPAIR_WIPE:
+        line(DWAL__STYLE_PLAIN,
+             "repair: %s: zeros from offset %" PRIu64 " to %" PRIu64,
+             step->name, step->from, step->to);
+        break;
+    case DWAL__REPAIR_FLAG:
+    case DWAL__REPAIR_UNFLAG:
+        break;
+    }
+}
+
+/* ---- the end ---- */
+
+/* What a person does next, when damage or a torn tail is left. */
+static void next_left(const struct dwal__check *check) {
+    const struct dwal__recovery *recovery = &check->recovery;
+    char path[WORD_SIZE];
+    word_text(check->settings->path, path);
+    if (recovery->verdict == DWAL__VERDICT_UNREADABLE ||
+        check->counts[DWAL__SEVERITY_FATAL] > 0)
+        line(DWAL__STYLE_BOLD,
+             "next: make the files readable, then run walfsck %s again", path);
+    else if (check->counts[DWAL__SEVERITY_DAMAGE] > 0 ||
+             recovery->verdict == DWAL__VERDICT_CORRUPT)
+        line(DWAL__STYLE_BOLD,
+             "next: copy the directory, and restore what is lost from a "
+             "replica or a backup; if there is none, walfsck -y %s makes the "
+             "log usable without it",
+             path);
+    else
+        line(DWAL__STYLE_BOLD,
+             "next: nothing has to be done: the next writer goes on behind "
+             "LSN %" PRIu64 "; walfsck -p %s removes the torn tail for good",
+             recovery->durable_lsn, path);
+}
+
+static void summary_text(const struct dwal__check *check,
+                         const struct dwal__print_result *result) {
+    if (!check->settings->verbose && check->counts[DWAL__SEVERITY_NOTE] > 0 &&
+        result->left + result->problems == 0)
+        line(DWAL__STYLE_PLAIN, "%" PRIu64 " segments, nothing wrong",
+             (uint64_t)check->recovery.segment_count);
+    if (result->left > 0 || check->recovery.verdict != DWAL__VERDICT_CLEAN)
+        next_left(check);
+    else if (result->repaired)
+        line(DWAL__STYLE_BOLD, "next: the log is in order; open it");
+    else
+        line(DWAL__STYLE_PLAIN, "next: nothing has to be done");
+}
+
+/* Of the log: what recovery found at last. */
+static void recovery_json(struct dwal__json *json,
+                          const struct dwal__recovery *recovery) {
+    bool settled = dwal__recovery_settled(recovery);
+    uint64_t first = settled ? recovery->first_lsn : 0;
+    uint64_t durable = settled ? recovery->durable_lsn : 0;
+    uint64_t batches = 0, live = 0;
+    for (size_t i = 0; i < recovery->segment_count; i++)
+        if (recovery->segments[i].live) {
+            live++;
+            batches += recovery->segments[i].run_batches;
+        }
+    dwal__json_string(json, "verdict", dwal__verdict_name(recovery->verdict));
+    dwal__json_string(json, "row", recovery->decision->name);
+    dwal__json_u64(json, "first_lsn", first);
+    dwal__json_u64(json, "durable_lsn", durable);
+    json_range(json, "undecidable", recovery->undecidable,
+               recovery->undecidable_from, recovery->undecidable_to);
+    json_range(json, "lost", records_lost(recovery), recovery->lost_from,
+               recovery->lost_to);
+    dwal__json_u64(json, "segments", recovery->segment_count);
+    dwal__json_u64(json, "live_segments", settled ? live : 0);
+    dwal__json_u64(json, "batches", settled ? batches : 0);
+    dwal__json_u64(json, "records",
+                   settled && first <= durable ? durable - first + 1 : 0);
+    dwal__json_u64(json, "bytes", recovery->bytes_read);
+}
+
+void dwal__print_summary(const struct dwal__check *check,
+                         const struct dwal__print_result *result) {
+    if (!check->settings->json) {
+        summary_text(check, result);
+        return;
+    }
+    struct dwal__json json;
+    dwal__json_begin(&json, stdout, "summary");
+    dwal__json_u64(&json, "schema", 1);
+    recovery_json(&json, &check->recovery);
+    dwal__json_string(&json, "verdict_before",
+                      dwal__verdict_name(result->verdict));
+    dwal__json_u64(&json, "problems", result->problems);
+    dwal__json_u64(&json, "repaired", result->problems - result->left);
+    dwal__json_u64(&json, "left", result->left);
+    dwal__json_u64(&json, "notes", check->counts[DWAL__SEVERITY_NOTE]);
+    dwal__json_string(&json, "undo", result->undo);
+    dwal__json_u64(&json, "exit", (uint64_t)result->status);
+    dwal__json_end(&json);
+}
+
+void dwal__print_undone(const struct dwal__check *check,
+                        const struct dwal__undo_done *done) {
+    if (!check->settings->json) {
+        char path[WORD_SIZE];
+        char bytes[DWAL__SIZE_TEXT];
+        word_text(check->settings->path, path);
+        dwal__cli_size_text(done->bytes_restored, bytes);
+        line(DWAL__STYLE_PLAIN,
+             "%s: as it was before the repair: %s put back, %" PRIu64
+             " files renamed, %" PRIu64 " removed",
+             check->settings->path, bytes, done->files_renamed,
+             done->files_removed);
+        line(DWAL__STYLE_BOLD,
+             "next: walfsck %s tells again what is wrong with it", path);
+        return;
+    }
+    struct dwal__json json;
+    dwal__json_begin(&json, stdout, "summary");
+    dwal__json_u64(&json, "schema", 1);
+    dwal__json_string(&json, "undone", check->settings->undo_apply);
+    dwal__json_u64(&json, "bytes", done->bytes_restored);
+    dwal__json_u64(&json, "files_renamed", done->files_renamed);
+    dwal__json_u64(&json, "files_removed", done->files_removed);
+    dwal__json_u64(&json, "exit", DWAL__EXIT_CLEAN);
+    dwal__json_end(&json);
+}
+
+int dwal__print_error(const struct dwal__check_settings *settings,
+                      const struct dwal_error *error, int status) {
+    dwal__cli_error("%s", error->text);
+    if (!settings->json)
+        return status;
+    struct dwal__json json;
+    dwal__json_begin(&json, stdout, "error");
+    dwal__json_u64(&json, "schema", 1);
+    dwal__json_string(&json, "text", error->text);
+    dwal__json_string(&json, "reason", dwal_error_text(error->code));
+    dwal__json_u64(&json, "exit", (uint64_t)status);
+    dwal__json_end(&json);
+    return status;
+}
