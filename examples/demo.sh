@@ -53,7 +53,7 @@ fi
 .ci/install build
 cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=Release -DDWAL_TESTS=OFF \
     >/dev/null
-cmake --build $build
+cmake --build $build -- --quiet
 PATH=$PWD/$build/fsck:$PATH
 
 say "The input"
@@ -67,7 +67,8 @@ echo "$total lines, $(wc -c <"$work/input" | tr -d ' ') bytes"
 
 say "Feed it from $threads threads, and kill the writer in the middle"
 echo "\$ walput --threads $threads --ack $log <input >acknowledged"
-walput --threads $threads --ack "$log" <"$work/input" >"$work/acks" &
+: >"$work/acks"
+walput --threads $threads --ack "$log" <"$work/input" >>"$work/acks" &
 writer=$!
 while kill -0 $writer 2>/dev/null &&
     [ "$(lines "$work/acks")" -lt $((total / 2)) ]; do

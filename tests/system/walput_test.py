@@ -148,7 +148,7 @@ def test_every_setting():
                     line = f"{preset} {sync} {direct}".encode()
                     put(d / "log", line + b"\n", "--preset", preset, "--sync",
                         sync, "--direct", direct, "--ack", "--block-size",
-                        "4096")
+                        "4096", "--segment-size", "1M")
                     expected.append(line)
         check(payloads(d / "log") == expected, "payloads")
 

@@ -35,7 +35,8 @@ for line in text.splitlines():
     help_text = subprocess.run([build / "fsck" / tools[0], "--help"],
                                capture_output=True, text=True, timeout=60,
                                check=True).stdout
-    for option in re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", line):
+    after = line[line.index(tools[0]):]
+    for option in re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", after):
         if not re.search(rf"(?<![\w-]){option}(?![\w-])", help_text):
             faults.append(f"{tools[0]} has no {option}: {line}")
 
