@@ -47,7 +47,7 @@ static bool step_proven(const struct dwal__chain *chain,
     const struct dwal__start *start = &segment->start;
     const struct dwal__segment_header *header = &before->header;
     struct dwal__position end = {before->number, start->previous_end};
-    return chain->skip && !before->scanned &&
+    return !before->scanned &&
            dwal__position_compare(end, chain->evidence->position) <= 0 &&
            start->previous_end % header->block_size == 0 &&
            start->previous_end > header->block_size &&

@@ -10,10 +10,10 @@
 struct dwal__chain {
     struct dwal__found_segment *segments; /* ascending by number */
     size_t segment_count;
-    /* The largest watermark of the segments scanned so far. */
+    /* The largest watermark of the segments scanned so far. SPEC 11: what ends
+     * at or below it need not be scanned for a walk; what was scanned all the
+     * same is judged by that. */
     const struct dwal__watermark *evidence;
-    /* SPEC 11: predecessors that end at or below it need no scan. */
-    bool skip;
     /* Scans one that is not scanned yet. A DWAL code; not DWAL_OK ends the
      * search. */
     int (*scan)(void *argument, struct dwal__found_segment *segment);

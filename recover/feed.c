@@ -105,7 +105,8 @@ static void buffer_shift(struct dwal__feed *feed, uint64_t base) {
  * what was guessed, may be wrong: EINVAL leads to the page cache. */
 static int buffer_fill(struct dwal__feed *feed, size_t size) {
     const struct dwal__disk_ops *ops = feed->disk->ops;
-    assert(feed->filled % feed->unit == 0);
+    if (feed->filled % feed->unit != 0)
+        return -EIO; /* the file ended here the last time it was read */
     uint8_t *to = feed->buffer + feed->filled;
     size_t more = size - feed->filled;
     uint64_t from = feed->start + feed->filled;

@@ -481,14 +481,14 @@ static int live_verify(struct context *context, bool *broken) {
 /* Each round scans at least one segment more than the one before. */
 static int end_find(struct context *context) {
     struct dwal__recovery *recovery = context->recovery;
-    bool whole = context->options->verify_bytes == UINT64_MAX;
     struct dwal__chain chain = {.segments = recovery->segments,
                                 .segment_count = recovery->segment_count,
                                 .evidence = &recovery->watermark,
-                                .skip = !whole,
                                 .scan = segment_scan,
                                 .argument = context};
-    int code = whole ? segments_scan(context, 0) : DWAL_OK;
+    int code = DWAL_OK;
+    if (context->options->verify_bytes == UINT64_MAX)
+        code = segments_scan(context, 0);
     bool broken = true;
     while (code == DWAL_OK && broken) {
         broken = false;

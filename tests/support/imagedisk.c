@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A disk of images. A handle is 0 for LOCK and 1 + the index of the segment for
- * the others. Writing is refused: recovery must not try.
+ * the others, and HANDLE_DIRECT more if it was opened so. Writing is refused:
+ * recovery must not try.
  */
 #include "imagedisk.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#define HANDLE_DIRECT 1000
 
 static struct imagedisk *image_of(struct dwal__disk *disk) {
     return (struct imagedisk *)disk;
@@ -23,6 +26,7 @@ static int failure(const struct imagedisk *image,
 }
 
 static const char *handle_name(const struct imagedisk *image, int handle) {
+    handle %= HANDLE_DIRECT;
     return handle == 0 ? DWAL__LOCK_NAME
                        : image->log->segments[handle - 1]->name;
 }
@@ -76,9 +80,10 @@ static int image_open(struct dwal__disk *disk, int dir, const char *name,
         if (image->log->segments[i]->present &&
             strcmp(image->log->segments[i]->name, name) == 0)
             result = (int)i + 1;
-    if (result >= 0)
-        image->open_handles++;
-    return result;
+    if (result < 0)
+        return result;
+    image->open_handles++;
+    return (flags & DWAL__OPEN_DIRECT) != 0 ? result + HANDLE_DIRECT : result;
 }
 
 static int image_close(struct dwal__disk *disk, int handle) {
@@ -90,13 +95,17 @@ static int image_close(struct dwal__disk *disk, int handle) {
 static uint64_t image_bytes(const struct imagedisk *image, int handle,
                             const uint8_t **bytes) {
     const struct logbuild *log = image->log;
+    handle %= HANDLE_DIRECT;
     *bytes = handle == 0 ? log->lock : log->segments[handle - 1]->bytes;
     return handle == 0 ? log->lock_size : log->segments[handle - 1]->size;
 }
 
 static int image_size(struct dwal__disk *disk, int handle, uint64_t *size) {
+    struct imagedisk *image = image_of(disk);
     const uint8_t *bytes;
-    *size = image_bytes(image_of(disk), handle, &bytes);
+    *size = image_bytes(image, handle, &bytes);
+    if (image->sizes++ >= image->sizes_true)
+        *size = 0;
     return 0;
 }
 
@@ -119,6 +128,10 @@ static ssize_t image_read(struct dwal__disk *disk, int handle, void *to,
         (image->fail_offset >= offset && image->fail_offset - offset < size);
     if (result != 0 && touched)
         return result;
+    if (handle >= HANDLE_DIRECT && image->direct_read_refused)
+        return -EINVAL;
+    if (file_size > image->read_end)
+        file_size = image->read_end;
     if (offset >= file_size)
         return 0;
     if (size > file_size - offset)
@@ -147,6 +160,9 @@ static const struct dwal__disk_ops image_ops = {
 };
 
 void imagedisk_init(struct imagedisk *image, const struct logbuild *log) {
-    *image = (struct imagedisk){
-        .disk = {&image_ops}, .log = log, .fail_offset = UINT64_MAX};
+    *image = (struct imagedisk){.disk = {&image_ops},
+                                .log = log,
+                                .fail_offset = UINT64_MAX,
+                                .read_end = UINT64_MAX,
+                                .sizes_true = UINT64_MAX};
 }

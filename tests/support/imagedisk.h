@@ -30,9 +30,14 @@ struct imagedisk {
     enum imagedisk_operation fail;
     char fail_name[64];
     uint64_t fail_offset;
-    int fail_error;      /* negative errno */
-    bool direct_refused; /* O_DIRECT is */
+    int fail_error;           /* negative errno */
+    bool direct_refused;      /* O_DIRECT is, at open */
+    bool direct_read_refused; /* and this way only when it is used */
+    uint64_t read_end; /* files end here when they are read, whatever their size
+                        * was a moment ago; UINT64_MAX: they do not */
 
+    uint64_t sizes_true; /* so often the size is told as it is, then as none */
+    uint64_t sizes;
     uint64_t reads;
     uint64_t syncs;
     char synced[16][64]; /* names, in order; the first of them */

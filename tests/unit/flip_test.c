@@ -141,6 +141,29 @@ static void test_valid_is_no_flip(void **state) {
     assert_false(sample_find(&sample, &flip));
 }
 
+/* A flip explains nothing if the batch would still not follow the one before. */
+static void test_wrong_place(void **state) {
+    (void)state;
+    static struct sample sample;
+    struct dwal__flip flip;
+    for (int first = 0; first < 2; first++) {
+        if (first)
+            sample_make_first(&sample);
+        else
+            sample_make(&sample);
+        for (int wrong = 0; wrong < 2; wrong++) {
+            sample.place.link = LINK + (wrong == 0);
+            sample.place.first_lsn = wrong == 1 ? 101 : first ? 0 : 100;
+            for (uint64_t bit = 0; bit < 8 * sample.size; bit += 7) {
+                sample.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+                check_that(!sample_find(&sample, &flip), "bit %llu",
+                           (unsigned long long)bit);
+                sample.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            }
+        }
+    }
+}
+
 /* [flipped-bit] The sector whose only content is one bit: lost, not flipped. */
 static void test_lost_sectors(void **state) {
     (void)state;
@@ -208,6 +231,7 @@ int main(void) {
         cmocka_unit_test(test_every_bit),
         cmocka_unit_test(test_every_bit_of_a_first_batch),
         cmocka_unit_test(test_valid_is_no_flip),
+        cmocka_unit_test(test_wrong_place),
         cmocka_unit_test(test_lost_sectors),
         cmocka_unit_test(test_two_bits),
         cmocka_unit_test(test_meant_so),

@@ -524,6 +524,10 @@ static void test_batch_flags(void **state) {
     assert_int_equal(f->result.code, DWAL_EVERSION);
     assert_null(f->result.recovery.segments);
     check_error(&f->result, DWAL_EVERSION, "segment 1 ");
+    f->log.lock_present = false; /* what is damaged is not newer */
+    recovered_log(&f->result, &f->log);
+    recovered_check(&f->result, "bad-structure", 3);
+    f->log.lock_present = true;
     memset(one->bytes + batch->offset, 0, BLOCK);
     batch_flag(one, logbuild_records(&f->log, one, 1, 10)->offset);
     recovered_all(&f->result, &f->log, "torn", 3);
@@ -645,6 +649,50 @@ static void test_start_must_fit(void **state) {
         recovered_all(&f->result, &f->log, "torn", 10);
         assert_int_equal(f->result.kinds[DWAL__FINDING_SEGMENT_DEAD], 1);
     }
+}
+
+/* The first batch's LSN is the start's, not what its header says. */
+static void test_first_lsn(void **state) {
+    struct fixture *f = *state;
+    struct example e = example_make(&f->log);
+    struct dwal__start start = logbuild_after(e.one);
+    for (int i = 0; i < 2; i++) { /* and an unknown type does not excuse it */
+        logbuild_recycle(&f->log, e.two, 2, 1);
+        logbuild_begin(&f->log, e.two);
+        logbuild_start_record(&f->log, &start);
+        f->log.maker.header.first_lsn++;
+        watermark_set(&f->log, 0, 0, 0);
+        if (i == 1)
+            logbuild_system(&f->log, 0x8077, "?", 1);
+        logbuild_seal(&f->log);
+        recovered_all(&f->result, &f->log, "torn", 10);
+        assert_int_equal(f->result.recovery.segments[1].end_batch.fault,
+                         DWAL__FAULT_LSN);
+        assert_false(f->result.recovery.segments[1].started);
+    }
+}
+
+/* A start may name lower segments only, however well it fits a higher one. */
+static void test_start_names_higher(void **state) {
+    struct fixture *f = *state;
+    struct example e = example_make(&f->log);
+    struct logbuild_segment *three = f->log.segments[2];
+    logbuild_segment(&f->log, 4, 3);
+    struct dwal__start alone = {.previous_lsn = 4};
+    logbuild_start(&f->log, three, &alone);
+    logbuild_begin(&f->log, three);
+    logbuild_random_record(&f->log, 9);
+    watermark_set(&f->log, 0, 0, 0);
+    logbuild_seal(&f->log);
+    struct dwal__start start = logbuild_after(three);
+    start.trim_lsn = 4;
+    logbuild_recycle(&f->log, e.two, 2, 1);
+    logbuild_begin(&f->log, e.two);
+    logbuild_start_record(&f->log, &start);
+    watermark_set(&f->log, 0, 0, 0);
+    logbuild_seal(&f->log);
+    recovered_all(&f->result, &f->log, "torn", 10);
+    assert_int_equal(f->result.recovery.end.segment, 1);
 }
 
 static void test_trim(void **state) {
@@ -965,6 +1013,22 @@ static void test_skip(void **state) {
     assert_int_equal(bad->segment, 1);
 }
 
+/* The start's own watermark covers its predecessor to the last byte. */
+static void test_skip_exactly(void **state) {
+    struct fixture *f = *state;
+    struct logbuild_segment *one = small_log(&f->log);
+    struct logbuild_segment *two = f->log.segments[1];
+    logbuild_segment(&f->log, 3, 2);
+    struct dwal__start start = logbuild_after(one);
+    logbuild_start(&f->log, two, &start);
+    struct imagedisk image;
+    imagedisk_init(&image, &f->log);
+    recovered_run(&f->result, &image, 0, false);
+    recovered_check(&f->result, "clean", 3);
+    assert_int_equal(f->result.recovery.watermark.position.offset, one->tail);
+    assert_false(f->result.recovery.segments[0].scanned);
+}
+
 /* A predecessor whose end no watermark covers has to be read. */
 static void test_no_skip_above_watermark(void **state) {
     struct fixture *f = *state;
@@ -1066,6 +1130,65 @@ static void test_vanished(void **state) {
     assert_string_equal(f->result.recovery.decision->name, "unreadable");
 }
 
+/* A file that has become shorter since its size was asked for. */
+static void test_shrinking(void **state) {
+    struct fixture *f = *state;
+    example_make(&f->log);
+    struct imagedisk image;
+    imagedisk_init(&image, &f->log);
+    /* Of the last block only the header is looked at. */
+    for (uint64_t end = 0; end < SEGMENT - BLOCK + 128; end += 50) {
+        image.read_end = end;
+        recovered_run(&f->result, &image, 0, false);
+        check_that(f->result.code == DWAL_OK &&
+                       f->result.recovery.verdict == DWAL__VERDICT_UNREADABLE,
+                   "%llu bytes", (unsigned long long)end);
+    }
+}
+
+/* The same, told by its size when it is opened once more. */
+static void test_shrunk(void **state) {
+    struct fixture *f = *state;
+    example_make(&f->log);
+    struct imagedisk image;
+    imagedisk_init(&image, &f->log);
+    recovered_run(&f->result, &image, ANY, false);
+    recovered_check(&f->result, "clean", 15);
+    uint64_t sizes = image.sizes;
+    assert_int_equal(sizes, 6); /* each file is opened twice */
+    for (uint64_t good = 0; good < sizes; good++) {
+        imagedisk_init(&image, &f->log);
+        image.sizes_true = good;
+        recovered_run(&f->result, &image, ANY, false);
+        assert_string_equal(f->result.recovery.decision->name,
+                            good == 0 ? "bad-structure" : "unreadable");
+    }
+}
+
+/* Names that are listed twice, as may happen while files are renamed. */
+static void test_listed_twice(void **state) {
+    struct fixture *f = *state;
+    example_make(&f->log);
+    struct imagedisk image;
+    imagedisk_init(&image, &f->log);
+    image.others[0] = "0000000000000002.wal";
+    image.others[1] = "0000000000000001.wal";
+    recovered_run(&f->result, &image, ANY, false);
+    recovered_check(&f->result, "clean", 15);
+    assert_int_equal(f->result.recovery.segment_count, 3);
+}
+
+/* A filesystem that takes O_DIRECT and then does not do it. */
+static void test_direct_read_refused(void **state) {
+    struct fixture *f = *state;
+    example_make(&f->log);
+    struct imagedisk image;
+    imagedisk_init(&image, &f->log);
+    image.direct_read_refused = true;
+    recovered_run(&f->result, &image, ANY, true);
+    recovered_check(&f->result, "clean", 15);
+}
+
 static int progress_cancel(void *argument, uint64_t done, uint64_t total) {
     assert_true(done <= total);
     ++*(unsigned *)argument;
@@ -1165,6 +1288,8 @@ int main(void) {
         TEST(cut_damaged),
         TEST(cut_bounds),
         TEST(start_must_fit),
+        TEST(first_lsn),
+        TEST(start_names_higher),
         TEST(trim),
         TEST(start_carries),
         TEST(reset),
@@ -1178,10 +1303,15 @@ int main(void) {
         TEST(full_segment),
         TEST(large_numbers),
         TEST(skip),
+        TEST(skip_exactly),
         TEST(no_skip_above_watermark),
         TEST(sync),
         TEST(read_errors),
         TEST(vanished),
+        TEST(shrinking),
+        TEST(shrunk),
+        TEST(listed_twice),
+        TEST(direct_read_refused),
         TEST(progress),
         TEST(real_directory),
     };
