@@ -104,20 +104,25 @@ static void path_split(const char *path, char directory[DWAL__FIX_PATH_SIZE],
                  path);
 }
 
+bool dwal__fix_path_valid(const char *path) {
+    char directory[DWAL__FIX_PATH_SIZE];
+    const char *name;
+    uint64_t number;
+    if (strlen(path) >= sizeof directory)
+        return false;
+    path_split(path, directory, &name);
+    return name[0] != '\0' && strlen(name) < DWAL__REPAIR_NAME_SIZE &&
+           dwal__name_parse(name, &number) == DWAL__NAME_OTHER;
+}
+
 /* Opens the folder of the undo file @path and fills @place. */
 static int place_open(struct dwal__check *check, const char *path,
                       struct dwal__undo_place *place,
                       struct dwal_error *error) {
     char directory[DWAL__FIX_PATH_SIZE];
-    uint64_t number;
     path_split(path, directory, &place->name);
     place->disk = check->disk;
     place->log_dir = check->dir;
-    if (place->name[0] == '\0' ||
-        strlen(place->name) >= DWAL__REPAIR_NAME_SIZE ||
-        dwal__name_parse(place->name, &number) != DWAL__NAME_OTHER)
-        return dwal__error_set(error, DWAL_EINVAL, 0,
-                               "%s: an undo file cannot have this name", path);
     place->dir = check->disk->ops->dir_open(check->disk, directory);
     if (place->dir < 0)
         return dwal__error_set(error, DWAL_EIO, -place->dir,

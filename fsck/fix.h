@@ -10,6 +10,10 @@
 
 #define DWAL__FIX_PATH_SIZE 4352
 
+/* True if an undo file may have this path: its name must be none that a log
+ * may have. */
+bool dwal__fix_path_valid(const char *path);
+
 /* Says what a repair would do; nothing if none can be planned. */
 void dwal__fix_preview(struct dwal__check *check);
 
@@ -17,7 +21,7 @@ void dwal__fix_preview(struct dwal__check *check);
  * Repairs what check->recovery describes. The caller has made sure that it is
  * permitted. Sets @undo to the path of the undo file, "" if none was needed.
  * DWAL_OK, or a code of dwal__repair_plan_make, dwal__undo_save,
- * dwal__repair_run; DWAL_EINVAL: the undo file cannot be where it is wanted.
+ * dwal__repair_run; DWAL_EIO: the folder of the undo file cannot be opened.
  */
 int dwal__fix_run(struct dwal__check *check, char undo[DWAL__FIX_PATH_SIZE],
                   struct dwal_error *error);

@@ -233,6 +233,15 @@ static bool progress_set(struct dwal__check_settings *settings,
     return false;
 }
 
+/* The path of an undo file, from optarg. */
+static bool path_set(const char **path, const char *option) {
+    *path = optarg;
+    if (dwal__fix_path_valid(optarg))
+        return true;
+    dwal__cli_usage("%s: no undo file can be named '%s'", option, optarg);
+    return false;
+}
+
 /* One option. False: it is wrong, which has been told. */
 static bool option_take(struct dwal__check_settings *settings, int *mode,
                         int option) {
@@ -254,11 +263,9 @@ static bool option_take(struct dwal__check_settings *settings, int *mode,
         return dwal__cli_number("--require", optarg, 1, DWAL__LSN_MAX,
                                 &settings->require_lsn);
     case OPTION_UNDO:
-        settings->undo = optarg;
-        return true;
+        return path_set(&settings->undo, "--undo");
     case OPTION_UNDO_APPLY:
-        settings->undo_apply = optarg;
-        return true;
+        return path_set(&settings->undo_apply, "--undo-apply");
     case OPTION_JSON:
         settings->json = true;
         return true;
