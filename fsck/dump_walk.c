@@ -92,9 +92,9 @@ static int items_walk(struct walk *walk, uint64_t number,
     struct dwal__reader *reader = walk->dump->reader;
     while (!walk->done) {
         struct dwal__reader_item item;
+        int code = dwal__reader_next(reader, &item, error);
         if (dwal__cli_cancelled())
             return DWAL_EAGAIN;
-        int code = dwal__reader_next(reader, &item, error);
         if (code == DWAL_ETRIMMED && number == 0) {
             struct dwal_error trimmed = *error;
             code = trimmed_pass(walk, &trimmed, error);

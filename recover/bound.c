@@ -281,9 +281,9 @@ static int live_look(struct dwal__bound *bound, struct look *look,
 
 /*
  * Looks for news of the writer. The thorough look, which finds proof behind
- * damage, reads whole segments: it is taken the first time, each time a segment
- * was added, and ever more rarely between, so that who follows a log closely
- * does not read it over and over. Damage shows at the latest with the next
+ * damage, reads whole segments: it is taken when the log is opened, each time a
+ * segment was added, and ever more rarely between, so that who follows a log
+ * closely does not read it over and over. Damage shows at the latest with the next
  * segment or when the writer leaves.
  */
 static int live_advance(struct dwal__bound *bound, struct dwal_error *error) {
@@ -371,6 +371,7 @@ static int live_mark_find(struct dwal__bound *bound, struct dwal_error *error) {
     struct number_list list = {0};
     struct look look = {.thorough = true, .whole = true};
     int code = numbers_list(bound, &list, error);
+    bound->number_max = list.max;
     for (size_t i = list.count; i > 0 && code == DWAL_OK; i--) {
         code = segment_look(bound, &look, list.numbers[i - 1], 0, error);
         if (look.started || look.raised)
@@ -396,7 +397,7 @@ static int live_survey(struct dwal__bound *bound, struct dwal_error *error) {
         return code;
     bound->first_lsn = trim_lsn + 1;
     bound->mode = DWAL__BOUND_LIVE;
-    bound->idle_looks = 0;
+    bound->idle_looks = 2; /* this was a thorough one */
     return DWAL_OK;
 }
 
