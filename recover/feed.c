@@ -19,10 +19,9 @@
 #define AHEAD_FIRST ((size_t)16 << 10)
 #define AHEAD_MAX ((size_t)1 << 20)
 
+/* A device that wants more than the larger one is read through the cache. */
 #define UNIT_MIN 4096u
-#define UNIT_MAX                                                               \
-    65536u /* a device that wants more is read through the cache               \
-            */
+#define UNIT_MAX 65536u
 
 static_assert(sizeof(size_t) == 8,
               "dwal is for 64-bit machines: a batch may be larger than 4 GiB");
@@ -32,15 +31,19 @@ void dwal__feed_init(struct dwal__feed *feed, struct dwal__disk *disk,
     *feed = (struct dwal__feed){.disk = disk, .dir = dir, .handle = -1};
 }
 
-/* True if direct reads in units of ours will do; sets the unit. */
+/* True if direct reads in units of ours will do; sets the unit, which is right
+ * for offsets, sizes and memory alike. */
 static bool direct_unit(struct dwal__feed *feed) {
     struct dwal__disk_alignment alignment;
     const struct dwal__disk_ops *ops = feed->disk->ops;
-    if (ops->alignment(feed->disk, feed->handle, &alignment) != 0 ||
-        alignment.offset > UNIT_MAX || alignment.memory > UNIT_MAX ||
-        !dwal__is_power_of_two(alignment.offset))
+    if (ops->alignment(feed->disk, feed->handle, &alignment) != 0)
         return false;
-    feed->unit = alignment.offset > UNIT_MIN ? alignment.offset : UNIT_MIN;
+    uint32_t unit = alignment.offset > alignment.memory ? alignment.offset
+                                                        : alignment.memory;
+    if (alignment.offset == 0 || unit > UNIT_MAX ||
+        !dwal__is_power_of_two(unit))
+        return false;
+    feed->unit = unit > UNIT_MIN ? unit : UNIT_MIN;
     return true;
 }
 
@@ -52,6 +55,13 @@ static int buffered_open(struct dwal__feed *feed) {
     feed->handle =
         ops->open(feed->disk, feed->dir, feed->name, DWAL__OPEN_READ);
     return feed->handle < 0 ? feed->handle : 0;
+}
+
+static void buffer_drop(struct dwal__feed *feed) {
+    free(feed->buffer);
+    feed->buffer = NULL;
+    feed->capacity = 0;
+    feed->filled = 0;
 }
 
 int dwal__feed_open(struct dwal__feed *feed, const char *name) {
@@ -71,6 +81,8 @@ int dwal__feed_open(struct dwal__feed *feed, const char *name) {
         error = ops->size(feed->disk, feed->handle, &feed->file_size);
     if (error != 0)
         dwal__feed_close(feed);
+    else if ((uintptr_t)feed->buffer % feed->unit != 0)
+        buffer_drop(feed); /* made for another device */
     return error;
 }
 
@@ -78,7 +90,7 @@ int dwal__feed_open(struct dwal__feed *feed, const char *name) {
 static int capacity_raise(struct dwal__feed *feed, size_t size) {
     if (size <= feed->capacity)
         return 0;
-    uint8_t *buffer = dwal__buffer_allocate(size, UNIT_MAX);
+    uint8_t *buffer = dwal__buffer_allocate(size, feed->unit);
     if (buffer == NULL)
         return -ENOMEM;
     if (feed->filled > 0)
@@ -164,8 +176,5 @@ void dwal__feed_close(struct dwal__feed *feed) {
 
 void dwal__feed_release(struct dwal__feed *feed) {
     dwal__feed_close(feed);
-    free(feed->buffer);
-    feed->buffer = NULL;
-    feed->capacity = 0;
-    feed->filled = 0;
+    buffer_drop(feed);
 }

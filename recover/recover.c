@@ -27,8 +27,6 @@ struct context {
     struct dwal__listing listing;
     struct dwal__report_first first;
 
-    size_t segment_room; /* allocated, of recovery->segments */
-    size_t spare_room;
     struct dwal__found_segment **starts; /* by predecessor, then its end */
     size_t start_count;
     struct dwal__found_segment *end; /* NULL: no live end */
@@ -99,141 +97,43 @@ static void structure_bad(struct context *context, enum dwal__finding_kind kind,
 
 /* ---- the directory ---- */
 
-/* What the functions below return to the listing: 0, or this. It must not look
- * like an errno, which the listing itself may return. */
-#define NO_MEMORY 1
-
-/* Room for one more of @size bytes in @*array. */
-static int array_grow(void **array, size_t *room, size_t count, size_t size) {
-    if (count < *room)
-        return 0;
-    size_t more = *room == 0 ? 16 : 2 * *room;
-    void *grown = realloc(*array, more * size);
-    if (grown == NULL)
-        return NO_MEMORY;
-    *array = grown;
-    *room = more;
-    return 0;
-}
-
-/* Names that are not ours are few; they grow by one. */
-static int name_add(char ***names, size_t *count, const char *name) {
-    char **grown = realloc(*names, (*count + 1) * sizeof **names);
-    if (grown == NULL)
-        return NO_MEMORY;
-    *names = grown;
-    grown[*count] = strdup(name);
-    if (grown[*count] == NULL)
-        return NO_MEMORY;
-    ++*count;
-    return 0;
-}
-
-static int segment_add(struct context *context, uint64_t number) {
-    struct dwal__recovery *recovery = context->recovery;
-    void *array = recovery->segments;
-    int code = array_grow(&array, &context->segment_room,
-                          recovery->segment_count, sizeof *recovery->segments);
-    recovery->segments = array;
-    if (code == 0)
-        recovery->segments[recovery->segment_count++] =
-            (struct dwal__found_segment){.number = number};
-    return code;
-}
-
-static int spare_add(struct context *context, uint64_t number) {
-    struct dwal__recovery *recovery = context->recovery;
-    void *array = recovery->spares;
-    int code = array_grow(&array, &context->spare_room, recovery->spare_count,
-                          sizeof *recovery->spares);
-    recovery->spares = array;
-    if (code == 0)
-        recovery->spares[recovery->spare_count++] = number;
-    return code;
-}
-
-static int entry_take(void *argument, const char *name) {
-    struct context *context = argument;
-    struct dwal__listing *listing = &context->listing;
-    uint64_t number;
-    switch (dwal__name_parse(name, &number)) {
-    case DWAL__NAME_LOCK:
-        listing->lock = true;
-        return 0;
-    case DWAL__NAME_SEGMENT:
-        return segment_add(context, number);
-    case DWAL__NAME_SPARE:
-        return spare_add(context, number);
-    case DWAL__NAME_BAD:
-        return name_add(&listing->bad_names, &listing->bad_count, name);
-    case DWAL__NAME_OTHER:
-        break;
-    }
-    return name_add(&listing->other_names, &listing->other_count, name);
-}
-
-static int segment_order(const void *a, const void *b) {
-    const struct dwal__found_segment *x = a, *y = b;
-    return x->number < y->number ? -1 : x->number > y->number;
-}
-
-static int number_order(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static int name_order(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void sort(void *array, size_t count, size_t size,
-                 int (*order)(const void *, const void *)) {
-    if (count > 1)
-        qsort(array, count, size, order);
-}
-
-static void listing_sort(struct context *context) {
+/* Hands the listing's numbers over to the recovery. */
+static int numbers_take(struct context *context) {
     struct dwal__recovery *recovery = context->recovery;
     struct dwal__listing *listing = &context->listing;
-    sort(recovery->segments, recovery->segment_count,
-         sizeof *recovery->segments, segment_order);
-    sort(recovery->spares, recovery->spare_count, sizeof *recovery->spares,
-         number_order);
-    sort(listing->bad_names, listing->bad_count, sizeof(char *), name_order);
-    sort(listing->other_names, listing->other_count, sizeof(char *),
-         name_order);
-    /* A name may be listed twice while files are renamed. */
-    size_t kept = 0;
-    for (size_t i = 0; i < recovery->segment_count; i++)
-        if (kept == 0 ||
-            recovery->segments[kept - 1].number != recovery->segments[i].number)
-            recovery->segments[kept++] = recovery->segments[i];
-    recovery->segment_count = kept;
-    if (kept > 0)
-        recovery->number_max = recovery->segments[kept - 1].number;
-    size_t spares = recovery->spare_count;
-    if (spares > 0 && recovery->spares[spares - 1] > recovery->number_max)
-        recovery->number_max = recovery->spares[spares - 1];
+    size_t count = listing->segment_count;
+    recovery->segments = calloc(count + 1, sizeof *recovery->segments);
+    if (recovery->segments == NULL)
+        return out_of_memory(context);
+    for (size_t i = 0; i < count; i++)
+        recovery->segments[i].number = listing->segments[i];
+    recovery->segment_count = count;
+    recovery->spares = listing->spares;
+    recovery->spare_count = listing->spare_count;
+    listing->spares = NULL;
+    if (count > 0)
+        recovery->number_max = listing->segments[count - 1];
+    count = recovery->spare_count;
+    if (count > 0 && recovery->spares[count - 1] > recovery->number_max)
+        recovery->number_max = recovery->spares[count - 1];
+    return DWAL_OK;
 }
 
 static int directory_read(struct context *context) {
     const struct dwal__recover_options *options = context->options;
-    const struct dwal__disk_ops *ops = options->disk->ops;
+    struct dwal__listing *listing = &context->listing;
     int error = 0;
     if (options->sync)
-        error = ops->dir_sync(options->disk, options->dir);
+        error = options->disk->ops->dir_sync(options->disk, options->dir);
     if (error == 0)
-        error = ops->dir_list(options->disk, options->dir, entry_take, context);
-    if (error == NO_MEMORY)
-        return out_of_memory(context);
+        error = dwal__listing_read(listing, options->disk, options->dir);
     if (error != 0)
         return disk_failed(context, NULL, 0, 0, error);
-    listing_sort(context);
-    if (context->listing.lock)
+    if (listing->lock)
         fact_set(context, DWAL__FACT_LOCK);
-    if (context->recovery->segment_count + context->listing.bad_count > 0)
+    if (listing->segment_count + listing->bad_count > 0)
         fact_set(context, DWAL__FACT_SEGMENTS);
-    return DWAL_OK;
+    return numbers_take(context);
 }
 
 /* ---- making durable what is going to be read ---- */
@@ -408,7 +308,9 @@ static int starts_sort(struct context *context) {
     for (size_t i = 0; i < count; i++)
         if (recovery->segments[i].started)
             context->starts[context->start_count++] = &recovery->segments[i];
-    sort(context->starts, context->start_count, sizeof(void *), start_order);
+    if (context->start_count > 1)
+        qsort(context->starts, context->start_count, sizeof(void *),
+              start_order);
     return DWAL_OK;
 }
 
@@ -680,12 +582,6 @@ static int recover_conclude(struct context *context) {
     return DWAL_OK;
 }
 
-static void names_free(char **names, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        free(names[i]);
-    free(names);
-}
-
 int dwal__recover(const struct dwal__recover_options *options,
                   struct dwal__recovery *recovery, struct dwal_error *error) {
     struct context context = {
@@ -699,8 +595,7 @@ int dwal__recover(const struct dwal__recover_options *options,
     if (code == DWAL_OK || code == DWAL_EIO)
         code = recover_conclude(&context);
     dwal__feed_release(&context.feed);
-    names_free(context.listing.bad_names, context.listing.bad_count);
-    names_free(context.listing.other_names, context.listing.other_count);
+    dwal__listing_release(&context.listing);
     free(context.starts);
     if (code != DWAL_OK)
         dwal__recovery_release(recovery);

@@ -5,17 +5,8 @@
 #ifndef DWAL_RECOVER_REPORT_H
 #define DWAL_RECOVER_REPORT_H
 
+#include "listing.h"
 #include "recover.h"
-
-/* What a directory holds beside the segments. Zero-initialise. */
-struct dwal__listing {
-    bool lock;        /* there is a LOCK … */
-    bool lock_valid;  /* … and it is valid */
-    char **bad_names; /* SPEC 4.1 [name-valid]; sorted, like the others */
-    size_t bad_count;
-    char **other_names;
-    size_t other_count;
-};
 
 /* The first thing that makes the structure bad or a file unreadable. */
 struct dwal__report_first {
