@@ -383,6 +383,10 @@ static void lost_text(const struct dwal__recovery *recovery, char *text,
     bool beyond = (recovery->facts.bits & DWAL__FACT_EVIDENCE_BEYOND) != 0;
     if (beyond && recovery->lost_from > recovery->lost_to)
         snprintf(text, size, "acknowledged metadata or trims are gone");
+    else if (beyond && recovery->lost_from == recovery->lost_to)
+        snprintf(text, size,
+                 "acknowledged record %" PRIu64 " is gone or cannot be reached",
+                 recovery->lost_from);
     else if (beyond)
         snprintf(text, size,
                  "acknowledged records %" PRIu64 " to %" PRIu64
@@ -399,9 +403,11 @@ static const char *damage_text(const struct dwal__recovery *recovery) {
         recovery->segments, recovery->segment_count, recovery->damage.segment);
     if (segment == NULL)
         return "the file is missing";
-    if (recovery->damage.offset == end_offset(segment))
-        return dwal__fault_text(end_fault(segment));
-    return "it does not follow the segment that it names";
+    if (recovery->damage.offset != end_offset(segment))
+        return "it does not follow the segment that it names";
+    if (end_fault(segment) == DWAL__FAULT_ZERO)
+        return "zeros where a batch had been";
+    return dwal__fault_text(end_fault(segment));
 }
 
 int dwal__report_error(const struct dwal__recovery *recovery,
@@ -420,9 +426,9 @@ int dwal__report_error(const struct dwal__recovery *recovery,
         name = first->finding.name;
         what = structure_text(&first->finding);
     } else if (strcmp(row->name, "lost-records") == 0) {
-        if (at.segment == 0)
-            at = recovery->end;
-        what = damage_text(recovery);
+        what = at.segment != 0 ? damage_text(recovery)
+                               : "what follows cannot be reached";
+        at = at.segment != 0 ? at : recovery->end;
     } else {
         what = row->text;
     }
@@ -431,9 +437,11 @@ int dwal__report_error(const struct dwal__recovery *recovery,
         memcpy(lost, "; ", 3);
         lost_text(recovery, lost + 2, sizeof lost - 2);
     }
+    bool header = first->set && first->finding.kind == DWAL__FINDING_HEADER_BAD;
     place_text(place, sizeof place, name, at.segment, at.offset);
-    dwal__error_set_at(error, code, 0, at.segment, at.offset, "%s: %s%s; %s",
-                       place, what, lost, row->remedy);
+    dwal__error_set_at(error, code, 0, at.segment, at.offset, "%s: %s%s%s; %s",
+                       place, header ? "its header: " : "", what, lost,
+                       row->remedy);
     if (error != NULL && first->set)
         error->os_errno = first->finding.os_errno;
     return code;

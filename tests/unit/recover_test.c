@@ -338,6 +338,11 @@ static void test_example_middle_torn(void **state) {
     assert_int_equal(f->result.recovery.end.offset, e.eleven->end);
     assert_int_equal(f->result.recovery.lost_from, 12);
     assert_int_equal(f->result.recovery.lost_to, 14);
+    memset(e.two->bytes + e.fourteen->offset, 0,
+           e.fourteen->end - e.fourteen->offset);
+    recovered_all(&f->result, &f->log, "lost-records", 11);
+    check_error(&f->result, DWAL_ECORRUPT,
+                "zeros where a batch had been; acknowledged records 12 to 14");
 }
 
 static void test_example_last_torn(void **state) {
@@ -726,9 +731,15 @@ static void test_trim(void **state) {
     logbuild_begin(&f->log, e.two);
     logbuild_trim(&f->log, 16); /* beyond its own run: no writer's */
     logbuild_seal(&f->log);
-    recovered_log(&f->result, &f->log);
-    assert_int_equal(f->result.recovery.durable_lsn, 0);
-    assert_int_equal(f->result.recovery.verdict, DWAL__VERDICT_CORRUPT);
+    recovered_all(&f->result, &f->log, "lost-records", 0);
+    check_error(&f->result, DWAL_ECORRUPT,
+                "segment 1 (0000000000000001.wal): "
+                "the file is missing");
+    f->log.segments[0]->present = true;
+    recovered_all(&f->result, &f->log, "lost-records", 10);
+    check_error(&f->result, DWAL_ECORRUPT,
+                "what follows cannot be reached; "
+                "acknowledged records 11 to 15");
 }
 
 /* Trim point and metadata travel in starts. */
