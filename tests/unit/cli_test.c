@@ -3,7 +3,6 @@
  * What the tools share: numbers, harmless text, messages, the progress bar,
  * and JSON. The clock is the test's.
  */
-#include <fcntl.h>
 #include <locale.h>
 #include <pty.h>
 #include <time.h>
@@ -35,7 +34,6 @@ static int terminal_setup(void **state) {
     saved = dup(STDERR_FILENO);
     dup2(slave, STDERR_FILENO);
     close(slave);
-    fcntl(terminal, F_SETFL, O_NONBLOCK);
     setenv("TERM", "xterm", 1);
     return 0;
 }
@@ -48,11 +46,18 @@ static int terminal_teardown(void **state) {
     return 0;
 }
 
-/* What was printed since the last call; "" if nothing. */
+/* What was printed since the last call; "" if nothing. A terminal hands it on
+ * in its own time, so a mark behind it says when it is all there. */
 static const char *terminal_read(void) {
     static char text[4096];
-    ssize_t size = read(terminal, text, sizeof text - 1);
-    text[size > 0 ? size : 0] = '\0';
+    size_t size = 0;
+    assert_int_equal(write(STDERR_FILENO, "#", 1), 1);
+    do {
+        ssize_t got = read(terminal, text + size, sizeof text - 1 - size);
+        assert_true(got > 0);
+        size += (size_t)got;
+    } while (text[size - 1] != '#');
+    text[size - 1] = '\0';
     return text;
 }
 
