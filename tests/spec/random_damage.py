@@ -286,8 +286,10 @@ class Craft:
             self.change_segment_header(rng.choice(sorted(self.segments)))
         elif kind < 0.25 or not started:
             self.graft()
+        elif kind < 0.32:
+            self.shift(rng.choice(sorted(started)))
         else:
-            number = rng.choice(sorted(started))
+            number = rng.choice(sorted(started) + [max(started)] * 3)
             # Ends are where decisions are made.
             index = rng.choice((0, -1, rng.randrange(len(self.runs[number]))))
             index %= len(self.runs[number])
@@ -302,6 +304,10 @@ class Craft:
         value = None
         if offset == 56 and self.chance(0.7):
             value = rng.randrange(number + 2)
+        if offset == 28 and self.chance(0.5):
+            value = rng.choice((256, 768, 1024, 1536, 131072))
+        if offset == 64 and self.chance(0.5):
+            value = 0
         self.poke(data, offset, size, value)
         if self.chance(0.95):
             struct.pack_into("<I", data, 8, crc32(data[12:128]))
@@ -328,20 +334,70 @@ class Craft:
 
     def change_header(self, data, number, offset):
         rng = self.rng
+        header = dwalspec.Header(data, offset)
+        room = self.segments[number].size - offset
         field, size = rng.choice((
-            (8, 8), (16, 8), (24, 8), (32, 8), (40, 8), (48, 4), (52, 4),
-            (56, 8), (56, 8), (64, 8), (64, 8), (72, 8), (72, 8), (80, 4),
+            (8, 8), (16, 8), (24, 8), (32, 8), (32, 8), (40, 8), (48, 4), (48, 4),
+            (52, 4), (52, 4), (56, 8), (56, 8), (64, 8), (64, 8), (80, 4),
             (84, 4), (88, 8), (96, 4), (100, 4), (124, 4)))
+        # Both sides of the limits of 5.1.
+        limits = {
+            32: (152, 160, header.size + 4, header.size + 8, room, room + 8),
+            40: (0, dwalspec.LSN_END - 1, dwalspec.LSN_END, header.first + 1),
+            48: (0, 131071, 131072, (header.size - 128) // 32,
+                 (header.size - 128) // 32 + 1, header.records + 1),
+            52: (header.records, header.records + 1, header.applications + 1,
+                 header.applications - 1),
+            56: (0, header.first - 1, header.first),
+        }
         value = None
-        if field in (64, 72) and self.chance(0.7):
-            # A watermark somewhere else: at or next to the end of a batch.
-            other = rng.choice(sorted(self.runs))
-            ends = [end for _, _, end in self.runs[other]] or [0]
-            self.poke(data, offset + 64, 8, other)
-            field, value = 72, rng.choice(ends) + rng.choice((0, 0, 0, 1, -1))
-        elif field == 56 and self.chance(0.5):
-            value = struct.unpack_from("<Q", data, offset + 40)[0] - 1
-        self.poke(data, offset + field, size, value and value & (2**64 - 1))
+        if field == 64 and self.chance(0.8):
+            place = rng.choice(((number, offset), (number, offset + 1),
+                                (number, offset + 8), (number, offset - 1),
+                                (number + 1, 0), self.some_end(), self.some_end()))
+            struct.pack_into("<QQ", data, offset + 64, *place)
+            return
+        if field in limits and self.chance(0.7):
+            value = rng.choice(limits[field]) & (1 << size * 8) - 1
+        self.poke(data, offset + field, size, value)
+
+    def some_end(self):
+        """At or next to the end of some batch."""
+        number = self.rng.choice(sorted(self.runs))
+        ends = [end for _, _, end in self.runs[number]] or [8]
+        return number, self.rng.choice(ends) + self.rng.choice((0, 0, 0, 1, -1))
+
+    def shift(self, number):
+        """Gives all records of a segment other LSNs, and its start a last kept
+        LSN that fits them: a cut, if it says so."""
+        rng, data = self.rng, self.data(number)
+        segment = self.segments[number]
+        start = segment.run[0].start
+        named = self.segments.get(start.predecessor)
+        delta = rng.choice((-1, -2, 1, 2, rng.randrange(-20, 20)))
+        for batch in named.run if named else ():
+            if batch.end == start.end and self.chance(0.7):
+                keep = rng.choice((batch.first - 2, batch.first - 1, batch.first,
+                                   batch.last, batch.last + 1))
+                delta = keep - start.last_kept
+        if segment.first_lsn + delta < 1 or start.last_kept + delta < 0:
+            return
+        first = segment.run[0].records[0].offset + 32
+        struct.pack_into("<Q", data, first + 16, start.last_kept + delta)
+        struct.pack_into("<I", data, first + 28, start.flags | rng.choice(
+            (0, dwalspec.START_CUT, dwalspec.START_CUT)))
+        for batch in segment.run:
+            offset, header = batch.offset, batch.header
+            for record in batch.records:
+                if not record.is_system:
+                    struct.pack_into("<Q", data, record.offset + 8,
+                                     record.lsn + delta)
+            lsn = header.first + delta
+            struct.pack_into("<Q", data, offset + 40, lsn)
+            struct.pack_into("<Q", data, offset + 56,
+                             min(header.mark_lsn, lsn - 1))
+            self.seal_records(data, offset, header.size, header.records)
+        self.relink(number, 0)
 
     def change_record(self, number, index):
         data, rng = self.data(number), self.rng
@@ -371,9 +427,12 @@ class Craft:
         data, rng = self.data(number), self.rng
         place = record.offset + 32
         if record.type != dwalspec.TYPE_START:
-            if record.type == dwalspec.TYPE_TRIM and self.chance(0.7):
+            if record.type == dwalspec.TYPE_TRIM:
                 known = max(self.result.durable_lsn, 1)
-                self.poke(data, place, 8, rng.randrange(known + 3))
+                last = self.segments[number].last_lsn
+                self.poke(data, place, 8, rng.choice((
+                    rng.randrange(known + 3), last, last + 1,
+                    dwalspec.LSN_END - 1, dwalspec.LSN_END)))
             else:
                 self.poke(data, place, 1)
             return
@@ -383,16 +442,43 @@ class Craft:
         value = None
         if field == 0 and self.chance(0.7):
             value = rng.randrange(number + 2)
+        elif field == 0 and self.chance(0.5):
+            # Without a predecessor, and nearly as 6.1 wants that.
+            self.poke(data, place, 8, 0)
+            field, size, value = 8, 8, 0
+            if self.chance(0.5):
+                self.poke(data, place + 24, 4, 0)
+        elif field in (0, 8) and self.chance(0.5):
+            # Some other batch, its own segment's included.
+            other = rng.choice(sorted(self.runs))
+            ends = [end for _, _, end in self.runs[other]] or [8]
+            self.poke(data, place, 8, other)
+            field, value = 8, rng.choice(ends)
         elif field == 28 and self.chance(0.8):
             value = rng.choice((0, 1, 2, 3))
         elif field == 32 and self.chance(0.8):
-            value = rng.randrange(self.result.durable_lsn + 4)
+            value = rng.choice((rng.randrange(self.result.durable_lsn + 4),
+                                dwalspec.LSN_END - 1, dwalspec.LSN_END))
         elif field == 16 and self.chance(0.5):
             # A cut that keeps less, together with what follows from it.
             self.poke(data, place + 28, 4, dwalspec.START_CUT)
             value = max(0, struct.unpack_from("<Q", data, place + 16)[0]
                         - rng.randrange(4))
         self.poke(data, place + field, size, value)
+
+    def system_record(self, segment):
+        """A system record that is right, or wrong by a little."""
+        rng = self.rng
+        kind = rng.choice((4, 4, 4, 4, 5, 5, 6, 0x8001, 0x8002, 0x8003, 0x8004))
+        right = {0x8002: 8, 0x8003: rng.choice((0, 9, 1024))}.get(kind, 0)
+        if kind == 0x8001:
+            payload = dwalmake.start()
+        elif self.chance(0.8):
+            payload = bytes(right)
+        else:
+            payload = bytes({0x8002: rng.choice((0, 7, 9)), 0x8003: 1025}.get(
+                kind, rng.choice((1, 8))))
+        return dwalmake.record(segment.salt, 0, payload, kind)
 
     def graft(self):
         """A new batch, right or nearly right, at or behind the end of a run."""
@@ -415,10 +501,7 @@ class Craft:
                     segment.salt, lsn, rng.randbytes(rng.randrange(700))))
                 lsn += 1
             else:
-                kind = rng.choice((4, 4, 4, 5, 5, 6, 0x8001, 0x8002, 0x8003,
-                                   0x8004))
-                size = {0x8002: 8, 0x8003: 9}.get(kind, 0)
-                records.append(dwalmake.record(segment.salt, 0, bytes(size), kind))
+                records.append(self.system_record(segment))
         place = rng.choice((self.result.watermark[2:] + self.result.watermark[:2],
                             (first - 1, number, at), (first - 1, number, at),
                             (0, 0, 0), (first - 1, number, max(0, at - 512))))
@@ -498,21 +581,35 @@ def json_lines(tool, path):
     return lines, run
 
 
-COMPARED = ("verdict", "first_lsn", "durable_lsn", "undecidable")
+COMPARED = ("verdict", "row", "first_lsn", "durable_lsn", "undecidable", "lost")
+
+# Where the work cannot be done, walfsck ends with an error instead: a reason
+# for each verdict that is none.
+REASONS = {"none": "no log here", "newer": "the log needs a newer dwal",
+           "unreadable": "it cannot be read"}
 
 
 def compare_summary(tool, path, wanted):
     """What walfsck's last line says differently: a list of sentences."""
     lines, run = json_lines(tool, path)
-    if not lines or lines[-1].get("kind") != "summary":
-        return ["%s: no summary, status %d, %s" % (
-            os.path.basename(tool), run.returncode,
-            run.stderr.decode(errors="replace").strip()[:300])]
-    got = lines[-1]
-    return ["%s: %s by SPEC.md (row %s), %s by %s" % (
-        field, wanted[field], wanted["row"], got.get(field),
-        os.path.basename(tool))
-        for field in COMPARED if got.get(field) != wanted[field]]
+    name = os.path.basename(tool)
+    last = lines[-1] if lines else {}
+    if wanted["verdict"] in REASONS and last.get("kind") == "error":
+        if last.get("reason") == REASONS[wanted["verdict"]]:
+            return []
+    if last.get("kind") != "summary":
+        return ["verdict: %s by SPEC.md (row %s, %s), no summary by %s, status "
+                "%d, %s" % (wanted["verdict"], wanted["row"], wanted["why"],
+                            name, run.returncode, last or run.stderr.decode(
+                                errors="replace").strip()[:300])]
+    problems = ["%s: %s by SPEC.md (row %s), %s by %s" % (
+        field, wanted[field], wanted["row"], last.get(field), name)
+        for field in COMPARED if last.get(field) != wanted[field]]
+    told = [line for line in lines if line.get("kind") == "problem"]
+    if bool(told) == (wanted["verdict"] == "clean"):
+        problems.append("%s, but %d problems by %s: %s" % (
+            wanted["verdict"], len(told), name, told[:1]))
+    return problems
 
 
 RECORD_FIELDS = ("lsn", "type", "flags", "tenant", "shard", "size", "segment",
