@@ -30,7 +30,7 @@ static const char help[] =
     "Which records:\n"
     "  -s, --start=LSN      from this one on\n"
     "  -e, --end=LSN        up to this one\n"
-    "  -n, --limit=N        N lines at most\n"
+    "  -n, --limit=N        N records (or batches) at most\n"
     "      --type=N --tenant=N --shard=N\n"
     "                       only those that have it\n"
     "\n"

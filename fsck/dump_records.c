@@ -36,6 +36,21 @@ static const char *system_name(const struct dwal__record *record,
     return text;
 }
 
+static void start_text(const struct dwal__start *start, char *text,
+                       size_t size) {
+    char after[96] = "the first segment";
+    if (start->previous_segment != 0)
+        snprintf(after, sizeof after,
+                 "after segment %" PRIu64 " at %" PRIu64 ", LSN %" PRIu64 "%s",
+                 start->previous_segment, start->previous_end,
+                 start->previous_lsn,
+                 (start->flags & DWAL__START_CUT) != 0 ? ", cut" : "");
+    snprintf(text, size,
+             "%s%s; trimmed up to LSN %" PRIu64 ", metadata %" PRIu32 " bytes",
+             after, (start->flags & DWAL__START_RESET) != 0 ? ", reset" : "",
+             start->trim_lsn, start->metadata_size);
+}
+
 /* What it says, in words. The batch was checked, so a start decodes. */
 static void system_text(const struct dwal__record *record, char *text,
                         size_t size) {
@@ -48,13 +63,7 @@ static void system_text(const struct dwal__record *record, char *text,
     else if (record->type == DWAL__SYSTEM_START &&
              dwal__start_decode(record->data, record->size, &start) ==
                  DWAL__FAULT_NONE)
-        snprintf(text, size,
-                 "after segment %" PRIu64 " at %" PRIu64 ", LSN %" PRIu64
-                 "%s%s; trimmed up to %" PRIu64 "; metadata %" PRIu32 " bytes",
-                 start.previous_segment, start.previous_end, start.previous_lsn,
-                 (start.flags & DWAL__START_CUT) != 0 ? ", cut" : "",
-                 (start.flags & DWAL__START_RESET) != 0 ? ", reset" : "",
-                 start.trim_lsn, start.metadata_size);
+        start_text(&start, text, size);
 }
 
 static void system_json(struct dwal__json *json,
@@ -136,7 +145,7 @@ static bool table_item(const struct dwal__dump_options *options,
     (void)options;
     const struct dwal__record *record = &item->record;
     bool system = record->lsn == 0;
-    char row[512], preview[4 * PREVIEW_COLUMNS_MAX + 1], name[16];
+    char row[512], preview[4 * PREVIEW_COLUMNS_MAX + 1], name[16], text[256];
     char *at = row;
     table_title();
     at = system ? text_put(at, table.widths.lsn, "-")
@@ -154,10 +163,10 @@ static bool table_item(const struct dwal__dump_options *options,
     *at = '\0';
     const char *style = system ? dwal__cli_style(stdout, DWAL__STYLE_DIM) : "";
     if (system)
-        system_text(record, preview, sizeof preview);
-    else
-        dwal__cli_escape(record->data, record->size,
-                         preview_columns((size_t)(at - row)), preview);
+        system_text(record, text, sizeof text);
+    dwal__cli_escape(system ? (const void *)text : record->data,
+                     system ? strlen(text) : record->size,
+                     preview_columns((size_t)(at - row)), preview);
     fputs_unlocked(style, stdout);
     fwrite_unlocked(row, 1, (size_t)(at - row), stdout);
     fputs_unlocked(preview, stdout);

@@ -217,7 +217,12 @@ static void torn_tell(const struct dwal__dump *dump,
     const char *path = dump->options->path;
     char name[DWAL__NAME_SIZE], range[128] = "no record is concerned";
     dwal__segment_name(recovery->end.segment, name);
-    if (recovery->undecidable && recovery->undecidable_to == UINT64_MAX)
+    if (recovery->undecidable &&
+        recovery->undecidable_to == recovery->undecidable_from)
+        snprintf(range, sizeof range,
+                 "record %" PRIu64 " may or may not have been acknowledged",
+                 recovery->undecidable_from);
+    else if (recovery->undecidable && recovery->undecidable_to == UINT64_MAX)
         snprintf(range, sizeof range,
                  "records from LSN %" PRIu64 " on may have been acknowledged",
                  recovery->undecidable_from);

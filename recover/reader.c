@@ -279,6 +279,8 @@ static int damage_report(struct dwal__reader *reader,
                  where->record, to_ull(where->offset));
     if (damage->lost_from > lost_to)
         snprintf(lost, sizeof lost, "it holds system records only");
+    else if (damage->lost_from == lost_to)
+        snprintf(lost, sizeof lost, "LSN %llu cannot be read", to_ull(lost_to));
     else
         snprintf(lost, sizeof lost, "LSNs %llu to %llu cannot be read",
                  to_ull(damage->lost_from), to_ull(lost_to));

@@ -349,10 +349,10 @@ static void torn(void **state) {
     memset(f->two->bytes + f->two->batches[2].offset, 0, BLOCK);
     run_log(f, "--raw @ -s 3", 0);
     expect_err(f, "torn behind LSN 3 (0000000000000002.wal, offset 1024): "
-                  "records 4 to 4 may or may not have been acknowledged; "
+                  "record 4 may or may not have been acknowledged; "
                   "walfsck -p removes the torn tail");
     run(f, "-q @", 0);
-    expect_err(f, "records 4 to 4");
+    expect_err(f, "record 4 may");
     expect_out(f, "");
     run(f, "@ -e 3", 0); /* what was asked for is not concerned */
     assert_string_equal(f->err, "");
@@ -383,7 +383,7 @@ static void lost(void **state) {
     run(f, "--raw @", 4);
     assert_memory_equal(f->out, "onetwo\n", 7);
     expect_err(f, "0000000000000002.wal");
-    expect_err(f, "records 4 to 4 are gone");
+    expect_err(f, "gone or cannot be reached");
     run(f, "--segments @", 4);
     assert_int_equal(lines_of(f->out), 4);
 }
