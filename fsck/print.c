@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -59,15 +60,19 @@ static void word_text(const char *path, char word[WORD_SIZE]) {
     word[used] = '\0';
 }
 
-/* The records of the log: "LSNs 3 to 15", "no records, the next is LSN 16". */
+/* "LSNs 3 to 15 are durable", "no records, the next is LSN 16". */
 static void records_text(const struct dwal__recovery *recovery,
                          char text[DWAL__RANGE_TEXT_SIZE]) {
-    if (recovery->first_lsn > recovery->durable_lsn)
+    uint64_t first = recovery->first_lsn, last = recovery->durable_lsn;
+    if (first > last)
         snprintf(text, DWAL__RANGE_TEXT_SIZE,
-                 "no records, the next is LSN %" PRIu64,
-                 recovery->durable_lsn + 1);
+                 "no records, the next is LSN %" PRIu64, last + 1);
+    else if (first == last)
+        snprintf(text, DWAL__RANGE_TEXT_SIZE, "LSN %" PRIu64 " is durable",
+                 first);
     else
-        dwal__range_text(recovery->first_lsn, recovery->durable_lsn, text);
+        snprintf(text, DWAL__RANGE_TEXT_SIZE,
+                 "LSNs %" PRIu64 " to %" PRIu64 " are durable", first, last);
 }
 
 /* True if the verdict is that acknowledged data is gone, and which. */
@@ -105,12 +110,19 @@ static void json_range(struct dwal__json *json, const char *name, bool present,
 
 /* ---- progress ---- */
 
+/* Never set back, as the wall clock may be. */
+static uint64_t monotonic_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 void dwal__print_progress(struct dwal__check *check, uint64_t done,
                           uint64_t total) {
     const struct dwal__check_settings *settings = check->settings;
-    uint64_t now = dwal__clock_ns();
+    uint64_t now = monotonic_ns();
     dwal__cli_progress_update(done, total);
-    if (now - check->progress_ns < PROGRESS_NS && done < total)
+    if (check->progress_ns != 0 && now - check->progress_ns < PROGRESS_NS)
         return;
     check->progress_ns = now;
     if (settings->progress_fd >= 0) {
@@ -141,31 +153,41 @@ static enum dwal__cli_style verdict_style(enum dwal__verdict verdict) {
     }
 }
 
+/* ", LSNs 12 to 14 are <what>", or nothing. */
+static void more_text(bool present, uint64_t from, uint64_t to,
+                      const char *what, char *text, size_t size) {
+    char range[DWAL__RANGE_TEXT_SIZE];
+    text[0] = '\0';
+    if (!present)
+        return;
+    dwal__range_text(from, to, range);
+    if (range[0] == '\0')
+        snprintf(text, size, ", metadata or trims are %s", what);
+    else
+        snprintf(text, size, ", %s %s %s", range, from == to ? "is" : "are",
+                 what);
+}
+
 void dwal__print_verdict(const struct dwal__check *check) {
     const struct dwal__recovery *recovery = &check->recovery;
     const char *verdict = dwal__verdict_name(recovery->verdict);
-    char records[DWAL__RANGE_TEXT_SIZE];
-    char range[DWAL__RANGE_TEXT_SIZE];
-    char more[2 * DWAL__RANGE_TEXT_SIZE + 64] = "";
+    char records[DWAL__RANGE_TEXT_SIZE], undecidable[128], lost[128];
     if (check->settings->json)
         return;
-    if (dwal__recovery_settled(recovery)) {
+    enum dwal__cli_style style = verdict_style(recovery->verdict);
+    if (!dwal__recovery_settled(recovery)) {
+        line(style, "%s: %s", check->settings->path, verdict);
+    } else {
         records_text(recovery, records);
-        snprintf(more, sizeof more, "; durable: %s", records);
+        more_text(recovery->undecidable, recovery->undecidable_from,
+                  recovery->undecidable_to, "undecidable", undecidable,
+                  sizeof undecidable);
+        more_text(records_lost(recovery), recovery->lost_from,
+                  recovery->lost_to, "lost", lost, sizeof lost);
+        line(style, "%s: %s: %s%s%s", check->settings->path, verdict, records,
+             undecidable, lost);
     }
-    if (recovery->undecidable) {
-        dwal__range_text(recovery->undecidable_from, recovery->undecidable_to,
-                         range);
-        snprintf(more, sizeof more, "; durable: %s; undecidable: %s", records,
-                 range);
-    }
-    if (records_lost(recovery)) {
-        dwal__range_text(recovery->lost_from, recovery->lost_to, range);
-        snprintf(more, sizeof more, "; durable: %s; lost: %s", records,
-                 range[0] != '\0' ? range : "metadata or trims");
-    }
-    line(verdict_style(recovery->verdict), "%s: %s: %s%s",
-         check->settings->path, verdict, recovery->decision->text, more);
+    line(DWAL__STYLE_PLAIN, "    %s", recovery->decision->text);
 }
 
 static void problem_json(const struct dwal__check_problem *problem,
@@ -240,35 +262,36 @@ static void plan_json(const struct dwal__repair_plan *plan, bool done) {
 
 void dwal__print_plan(const struct dwal__check *check,
                       const struct dwal__repair_plan *plan, bool done) {
-    char range[DWAL__RANGE_TEXT_SIZE];
-    char wiped[DWAL__SIZE_TEXT], moved[DWAL__SIZE_TEXT];
+    char range[DWAL__RANGE_TEXT_SIZE], moved[DWAL__SIZE_TEXT];
     if (check->settings->json) {
         plan_json(plan, done);
         return;
     }
     bool tail = plan->kind == DWAL__REPAIR_TAIL;
+    bool damage = check->counts[DWAL__SEVERITY_DAMAGE] > 0;
     dwal__range_text(plan->lost_from, plan->lost_to, range);
-    dwal__cli_size_text(plan->wiped_bytes, wiped);
-    dwal__cli_size_text(plan->moved_bytes, moved);
-    line(DWAL__STYLE_BOLD, "walfsck %s %s:", tail ? "-p" : "-y",
-         done ? "is going to" : "would");
-    if (range[0] == '\0')
-        line(DWAL__STYLE_PLAIN, "    lose no record that is known of");
-    else
-        line(DWAL__STYLE_PLAIN, "    lose %s, %s (%" PRIu64 " records seen)",
+    line(DWAL__STYLE_BOLD, "%s:",
+         done              ? "the repair is going to"
+         : damage || !tail ? "walfsck -y would"
+                           : "walfsck -p would");
+    if (!tail && check->recovery.end.segment == 0)
+        line(DWAL__STYLE_PLAIN, "    keep no record; the next is LSN %" PRIu64,
+             plan->lost_to + 1);
+    if (range[0] != '\0')
+        line(DWAL__STYLE_PLAIN, "    lose %s, %s; %" PRIu64 " records are seen",
              range,
-             tail ? "of which nobody can tell whether they were acknowledged"
-                  : "which had been acknowledged or may have been",
+             tail ? "of which no log can tell whether they were acknowledged"
+                  : "which were acknowledged or may have been",
              plan->lost_records);
     if (plan->wiped_bytes > 0)
         line(DWAL__STYLE_PLAIN,
-             "    overwrite %s (%" PRIu64
-             " bytes) behind the end of the log with zeros",
-             wiped, plan->wiped_bytes);
+             "    overwrite %" PRIu64 " bytes behind the end of the log with "
+             "zeros",
+             plan->wiped_bytes);
+    dwal__cli_size_text(plan->moved_bytes, moved);
     if (plan->moved_files > 0)
         line(DWAL__STYLE_PLAIN,
-             "    move %" PRIu64 " files (%s) aside, to names that end in "
-             "%s",
+             "    move %" PRIu64 " files (%s) aside, to names that end in %s",
              plan->moved_files, moved, DWAL__REPAIR_LOST_SUFFIX);
 }
 
@@ -293,7 +316,7 @@ void dwal__print_undo(const struct dwal__check *check, const char *path,
         return;
     }
     line(DWAL__STYLE_PLAIN,
-         "saved all of that in %s (%s), on stable storage; this puts it back:",
+         "saved in %s (%s), on stable storage; this puts everything back:",
          path, size_text);
     line(DWAL__STYLE_BOLD, "    %s", command);
     fflush(stdout);
@@ -384,7 +407,8 @@ static void summary_text(const struct dwal__check *check,
     if (result->left > 0 || check->recovery.verdict != DWAL__VERDICT_CLEAN)
         next_left(check);
     else if (result->repaired)
-        line(DWAL__STYLE_BOLD, "next: the log is in order; open it");
+        line(DWAL__STYLE_BOLD, "next: nothing has to be done: the log can be "
+                               "opened");
     else
         line(DWAL__STYLE_PLAIN, "next: nothing has to be done");
 }

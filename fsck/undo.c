@@ -168,6 +168,11 @@ int dwal__undo_identify(struct dwal__disk *disk, int dir, const char *name,
     int handle = disk->ops->open(disk, dir, name, DWAL__OPEN_READ);
     if (handle == -ENOENT)
         return 0;
+    if (handle == -EINVAL || handle == -ELOOP) { /* a directory, a link … */
+        identity->present = true;
+        identity->size = UINT64_MAX;
+        return 0;
+    }
     if (handle < 0)
         return handle;
     uint8_t bytes[IDENTITY_SIZE];

@@ -161,7 +161,8 @@ struct dwal__undo_identity {
     uint32_t sum;
 };
 
-/* 0 or a negative errno; a file that is not there is no error. */
+/* 0 or a negative errno; a file that is not there is no error, and what is no
+ * file has the largest size. */
 int dwal__undo_identify(struct dwal__disk *disk, int dir, const char *name,
                         struct dwal__undo_identity *identity);
 

@@ -232,6 +232,8 @@ DAMAGES = {
     "stranger": (stranger, "header-uuid", "corrupt", False, 4),
     "short": (lambda l: truncate(l, 4096), "file-size", "corrupt", False, 4),
     "empty": (lambda l: truncate(l, 0), "header-bad", "corrupt", False, 4),
+    "directory": (lambda l: (l / "x.wal").mkdir(), "name-bad", "corrupt",
+                  False, 4),
     "name": (lambda l: (l / "x.wal").touch(), "name-bad", "corrupt", False, 4),
 }
 
@@ -276,7 +278,8 @@ def test_repaired_log_is_written():
             log = golden(d / name)
             damage(log)
             run("walfsck", "-p" if preen else "-y", str(log))
-            result = run("walput", "--ack", str(log), stdin=b"more\n")
+            result = run("walput", "--ack", "--segment-size", "64K", str(log),
+                         stdin=b"more\n")
             check(result.status == 0, (name, result))
             check(result.out == b"%d\n" % (durable + 1), (name, result))
             check(records(log)[-1].payload == b"more", name)

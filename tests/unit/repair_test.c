@@ -394,6 +394,25 @@ static void uuid_other(struct logbuild *log, struct memdisk *memdisk) {
     logbuild_segment(log, 9, 3);
 }
 
+/* Names that leave no room for a suffix, and differ only at their ends. */
+static void names_long(struct logbuild *log, struct memdisk *memdisk) {
+    char name[256];
+    example(log);
+    memset(name, 'x', 251);
+    memcpy(name + 251, ".wal", 5);
+    for (char last = 'a'; last <= 'c'; last++) {
+        name[250] = last;
+        memdisk_put(memdisk, name, &last, 1);
+    }
+}
+
+/* Nothing can be numbered above this. */
+static void number_last(struct logbuild *log, struct memdisk *memdisk) {
+    (void)memdisk;
+    lost_successor(log, memdisk);
+    logbuild_segment(log, UINT64_MAX, 3);
+}
+
 /* LOCK is bad, a segment's header too, and a record. */
 static void much_bad(struct logbuild *log, struct memdisk *memdisk) {
     lost_early(log, memdisk);
@@ -448,6 +467,10 @@ static const struct scene scenes[] = {
     {"file short", file_short, "bad-structure", DWAL__REPAIR_CUT, "clean", 15,
      false},
     {"UUID of another", uuid_other, "bad-structure", DWAL__REPAIR_CUT, "clean",
+     15, false},
+    {"names long", names_long, "bad-structure", DWAL__REPAIR_CUT, "clean", 15,
+     false},
+    {"number last", number_last, "missing-segment", DWAL__REPAIR_CUT, "clean",
      15, false},
     {"much bad", much_bad, "bad-structure", DWAL__REPAIR_CUT, "clean", 0,
      false},

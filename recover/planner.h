@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Planning a repair, from the inside: what repair.c, repair_tail.c and
+ * repair_cut.c share.
+ */
+#ifndef DWAL_RECOVER_PLANNER_H
+#define DWAL_RECOVER_PLANNER_H
+
+#include "repair.h"
+
+#define DWAL__PLAN_CHUNK_SIZE ((size_t)1 << 20)
+
+/* What planning carries along. */
+struct dwal__planner {
+    const struct dwal__repair_options *options;
+    const struct dwal__recovery *recovery;
+    struct dwal__repair_plan *plan;
+    struct dwal_error *error;
+    size_t step_capacity;
+    uint8_t *chunk; /* DWAL__PLAN_CHUNK_SIZE bytes */
+
+    /* From the directory. */
+    char **names; /* sorted; all but LOCK and the spares */
+    size_t name_count;
+    size_t name_capacity;
+    uint64_t number_max; /* of any segment, spare or moved segment */
+    uint64_t number_top; /* the same without spares */
+    bool lock_exists;
+    bool lock_valid;
+};
+
+/* ---- repair.c ---- */
+
+/* A new last step, zeroed; NULL when there is no memory. */
+struct dwal__repair_step *dwal__plan_add(struct dwal__planner *planner,
+                                         enum dwal__repair_action action,
+                                         const char *name);
+
+/* True if the directory has a file of this name. */
+bool dwal__plan_name_taken(const struct dwal__planner *planner,
+                           const char *name);
+
+/* The segment that holds the live end, NULL if none does. */
+const struct dwal__found_segment *
+dwal__plan_end(const struct dwal__recovery *recovery);
+
+bool dwal__plan_cancelled(const struct dwal__planner *planner);
+
+/* Fills the error, returns DWAL_ENOMEM. */
+int dwal__plan_no_memory(const struct dwal__planner *planner);
+
+/* ---- repair_tail.c ---- */
+
+/* Plans to wipe what is left over in @segment, if anything is. */
+int dwal__plan_tail(struct dwal__planner *planner,
+                    const struct dwal__found_segment *segment);
+
+/* Sets *@empty if nothing is left over in @segment. */
+int dwal__plan_tail_empty(struct dwal__planner *planner,
+                          const struct dwal__found_segment *segment,
+                          bool *empty);
+
+/* All of a TAIL. */
+int dwal__plan_tails(struct dwal__planner *planner);
+
+/* ---- repair_cut.c ---- */
+
+/* All of a CUT. */
+int dwal__plan_cut(struct dwal__planner *planner);
+
+#endif
