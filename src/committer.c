@@ -12,7 +12,7 @@
  *     submitted, and only one is in flight;
  *   - once failed is set, nothing is published any more [latch]: prefix_publish
  *     looks at it before every batch;
- *   - a descriptor is free, and its ring space with it, only after the kernel
+ *   - a descriptor is free, and its memory with it, only after the kernel
  *     gave the buffer back [late-io].
  *
  * Natural batching: an open batch is sealed when nothing is in flight, so while
@@ -370,7 +370,7 @@ static void batch_publish(struct dwal *log, struct dwal__batch *batch) {
                               memory_order_relaxed);
     /* Readers of durable_lsn may act on it at once. */
     atomic_store(&log->durable_lsn, log->durable.lsn);
-    /* Release of the descriptor and its ring space to batch_open. */
+    /* Release of the descriptor and its memory to batch_open. */
     atomic_store(&log->completed, batch->sequence + 1);
     /* Then the wake-up: "durable" in log.h. */
     atomic_fetch_add(&batch->wake, 1);

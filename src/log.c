@@ -163,7 +163,7 @@ static void log_free(struct dwal *log) {
     if (!atomic_load(&log->abandoned)) {
         if (log->lock_handle >= 0)
             ops->close(log->disk, log->lock_handle);
-        dwal__pages_unmap(log->ring, log->ring_bytes);
+        dwal__pages_unmap(log->arena, log->arena_size);
     }
     dwal__pages_unmap(log->batches, batches_size());
     dwal__pages_unmap(log->crcs, crcs_size());
@@ -180,12 +180,12 @@ void dwal__unreference(struct dwal *log) {
 
 /* Reserves addresses; memory comes when it is touched. */
 static int memory_map(struct dwal *log, struct dwal_error *error) {
-    log->ring_bytes =
+    log->arena_size =
         log->options.queue_bytes_max / log->block_size * log->block_size;
-    log->ring = dwal__pages_map(log->ring_bytes);
+    log->arena = dwal__pages_map(log->arena_size);
     log->batches = dwal__pages_map(batches_size());
     log->crcs = dwal__pages_map(crcs_size());
-    if (log->ring == NULL || log->batches == NULL || log->crcs == NULL)
+    if (log->arena == NULL || log->batches == NULL || log->crcs == NULL)
         return dwal__error_set(error, DWAL_ENOMEM, errno,
                                "%s: map the staging buffers", log->path);
     for (unsigned i = 0; i < DWAL__BATCH_COUNT; i++) {
@@ -198,7 +198,7 @@ static int memory_map(struct dwal *log, struct dwal_error *error) {
 /* What fits into one batch, which may have to hold a start as well. */
 static void sizes_set(struct dwal *log) {
     uint64_t segment = log->options.segment_size - log->block_size;
-    uint64_t largest = segment < log->ring_bytes ? segment : log->ring_bytes;
+    uint64_t largest = segment < log->arena_size ? segment : log->arena_size;
     uint64_t start = dwal__record_room(DWAL__START_SIZE_MAX);
     log->batch_size_max = largest - DWAL__BATCH_HEADER_SIZE - start;
     uint64_t record = log->batch_size_max - DWAL__RECORD_HEADER_SIZE;

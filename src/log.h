@@ -22,7 +22,7 @@
  *   completed  durable, as part of the durable prefix; the descriptor is free
  *
  * Who may do what:
- *   place_lock  opening and sealing, the ring, the queue of prepared segments,
+ *   place_lock  opening and sealing, the arena, the queue of prepared segments,
  *               the trim point; held for well under a microsecond, and across
  *               no system call but waking
  *   role        finishing, submitting, reaping, publishing. A token, not a
@@ -96,7 +96,7 @@ struct dwal__batch {
      * a successful CAS proves the room as well as the LSN. */
     _Alignas(DWAL__CACHE_LINE) _Atomic uint64_t state;
     /* Set before state is released, read after a CAS on it succeeded. */
-    uint8_t *bytes;               /* in the ring; the header's place */
+    uint8_t *bytes;               /* in the arena; the header's place */
     _Atomic uint64_t room;        /* bytes behind the header, a multiple of 8 */
     _Atomic uint32_t record_room; /* records */
     uint32_t *crcs;               /* of the records, by index */
@@ -119,8 +119,8 @@ struct dwal__batch {
     uint64_t padded; /* size with the padding */
     uint32_t records;
     uint32_t lsns;
-    uint64_t ring_size; /* bytes of the ring that are taken */
-    bool starts;        /* its first record is the start of its segment */
+    uint64_t arena_taken; /* bytes from @bytes on */
+    bool starts;          /* its first record is the start of its segment */
     struct dwal__position previous; /* where the log ended when it was opened */
     uint64_t trim_lsn; /* trim point that is durable with it; 0: says nothing */
     uint32_t witnesses; /* marks and closes in it */
@@ -204,7 +204,6 @@ struct dwal {
     bool shut;               /* the close was sealed: nothing follows it */
     _Atomic uint64_t sealed; /* sequences below are sealed */
     uint64_t next_lsn;       /* of the next batch */
-    uint64_t ring_head;      /* first free byte */
     struct dwal__segment *segment; /* in use; NULL before the first batch */
     uint64_t segment_offset;       /* where its next batch goes */
     bool segment_used;             /* holds more than its start */
@@ -237,8 +236,8 @@ struct dwal {
     struct dwal__aio aio;
     bool aio_ready;
     struct dwal__batch *batches; /* DWAL__BATCH_COUNT */
-    uint8_t *ring;
-    uint64_t ring_bytes;
+    uint8_t *arena;              /* staging memory */
+    uint64_t arena_size;
     uint32_t *crcs;
     uint8_t metadata[DWAL__METADATA_SIZE_MAX]; /* constant after open */
     uint32_t metadata_size;

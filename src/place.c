@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where records get their places: the staging ring, the open batch, and the
+ * Where records get their places: the staging arena, the open batch, and the
  * border between segments.
  *
  * Invariants:
  *   - a successful CAS on batch.state reserves bytes, record index and LSN in
  *     one step, so LSN order is byte order, and no LSN is given without room;
- *   - a batch is opened at the place, in ring and segment, that the seal of the
- *     one before it fixed: batches are dense on disk [write-once];
+ *   - a batch is opened at the place, in the segment, that the seal of the one
+ *     before it fixed: batches are dense on disk [write-once];
  *   - a segment is entered only when the one that follows it is on disk under
  *     its name [successor-first];
  *   - at most one batch is open; it changes under place_lock only.
@@ -130,15 +130,13 @@ static bool batch_seal(struct dwal *log) {
     batch->lsns = state_lsns(state);
     if (batch->records == 0) {
         log->opened = batch->sequence;
-        log->ring_head = (uint64_t)(batch->bytes - log->ring);
         return false;
     }
     batch->size = batch_used(batch, state);
     batch->padded = dwal__align_up(batch->size, log->block_size);
-    assert(batch->padded <= batch->ring_size);
-    batch->ring_size = batch->padded;
+    assert(batch->padded <= batch->arena_taken);
+    batch->arena_taken = batch->padded;
     batch->witness = batch->records == batch->witnesses;
-    log->ring_head = (uint64_t)(batch->bytes - log->ring) + batch->padded;
     log->next_lsn = batch->first_lsn + batch->lsns;
     log->segment_offset = batch->offset + batch->padded;
     log->segment_used |=
@@ -153,28 +151,49 @@ static bool batch_seal(struct dwal *log) {
 
 /* ---- opening; place_lock held ---- */
 
-/* A contiguous piece of the ring, @min to @wanted bytes. Batches lie in it in
- * order; the oldest that is not completed is where the used part begins. */
-static bool ring_find(struct dwal *log, uint64_t min, uint64_t wanted,
-                      uint64_t *start, uint64_t *size) {
-    uint64_t completed = atomic_load(&log->completed);
-    uint64_t head = log->ring_head;
-    uint64_t first_start = 0, first_size = log->ring_bytes, second_size = 0;
-    if (completed != log->opened) {
-        struct dwal__batch *oldest =
-            &log->batches[completed % DWAL__BATCH_COUNT];
-        uint64_t tail = (uint64_t)(oldest->bytes - log->ring);
-        first_start = head;
-        first_size = head > tail ? log->ring_bytes - head : tail - head;
-        second_size = head > tail ? tail : 0;
+/* Where the arena is free from @start on: how many bytes. 0 if a batch that is
+ * not completed lies over it. */
+static uint64_t arena_free(struct dwal *log, uint64_t completed,
+                           uint64_t start) {
+    uint64_t end = log->arena_size;
+    for (uint64_t at = completed; at < log->opened; at++) {
+        struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
+        uint64_t from = (uint64_t)(batch->bytes - log->arena);
+        uint64_t to = from + batch->arena_taken;
+        if (from <= start && start < to)
+            return 0;
+        if (from > start && from < end)
+            end = from;
     }
-    bool second = first_size < wanted && second_size > first_size;
-    uint64_t found = second ? second_size : first_size;
-    if (found < min)
-        return false;
-    *start = second ? 0 : first_start;
-    *size = found < wanted ? found : wanted;
-    return true;
+    return end - start;
+}
+
+/* A contiguous piece of the arena, @min to @wanted bytes: the lowest that is
+ * large enough, so that a few warm pages serve while little is in flight. A
+ * piece begins where the arena or a batch ends, so few places are looked at. */
+static bool arena_find(struct dwal *log, uint64_t min, uint64_t wanted,
+                       uint64_t *start, uint64_t *size) {
+    uint64_t completed = atomic_load(&log->completed);
+    uint64_t best = 0;
+    for (uint64_t at = completed; at <= log->opened; at++) {
+        /* One more round than batches: the beginning of the arena. */
+        struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
+        uint64_t from =
+            at == log->opened
+                ? 0
+                : (uint64_t)(batch->bytes - log->arena) + batch->arena_taken;
+        if (from >= log->arena_size)
+            continue;
+        uint64_t found = arena_free(log, completed, from);
+        if (found > wanted)
+            found = wanted;
+        if (found < min || found < best || (found == best && from > *start))
+            continue;
+        best = found;
+        *start = from;
+    }
+    *size = best;
+    return best > 0;
 }
 
 /* Enters the next prepared segment. */
@@ -209,13 +228,13 @@ static uint64_t start_room(const struct dwal *log) {
 struct opening {
     bool fresh;        /* in a new segment */
     uint64_t room_min; /* bytes of records that it must hold */
-    uint64_t ring_start;
-    uint64_t ring_size;
+    uint64_t arena_start;
+    uint64_t arena_size;
     uint32_t record_room;
 };
 
 /* Finds all that an opening needs, or says what to wait for: 0, or EAGAIN (the
- * ring, records, descriptors), ENOSPC (a segment). */
+ * arena, records, descriptors), ENOSPC (a segment). */
 static int opening_plan(struct dwal *log, const struct dwal__need *need,
                         struct opening *plan) {
     uint64_t completed = atomic_load(&log->completed);
@@ -259,17 +278,18 @@ static int opening_plan(struct dwal *log, const struct dwal__need *need,
         wanted = padded;
     if (wanted > left)
         wanted = left;
-    return ring_find(log, padded, wanted, &plan->ring_start, &plan->ring_size)
+    return arena_find(log, padded, wanted, &plan->arena_start,
+                      &plan->arena_size)
                ? 0
                : EAGAIN;
 }
 
 static void batch_place(struct dwal *log, struct dwal__batch *batch,
                         const struct opening *plan) {
-    batch->bytes = log->ring + plan->ring_start;
-    batch->ring_size = plan->ring_size;
+    batch->bytes = log->arena + plan->arena_start;
+    batch->arena_taken = plan->arena_size;
     atomic_store_explicit(&batch->room,
-                          plan->ring_size - DWAL__BATCH_HEADER_SIZE,
+                          plan->arena_size - DWAL__BATCH_HEADER_SIZE,
                           memory_order_relaxed);
     atomic_store_explicit(&batch->record_room, plan->record_room,
                           memory_order_relaxed);
