@@ -174,7 +174,7 @@ static uint64_t arena_free(struct dwal *log, uint64_t completed,
 static bool arena_find(struct dwal *log, uint64_t min, uint64_t wanted,
                        uint64_t *start, uint64_t *size) {
     uint64_t completed = atomic_load(&log->completed);
-    uint64_t best = 0;
+    uint64_t best = 0, lowest = 0;
     for (uint64_t at = completed; at <= log->opened; at++) {
         /* One more round than batches: the beginning of the arena. */
         struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
@@ -187,11 +187,12 @@ static bool arena_find(struct dwal *log, uint64_t min, uint64_t wanted,
         uint64_t found = arena_free(log, completed, from);
         if (found > wanted)
             found = wanted;
-        if (found < min || found < best || (found == best && from > *start))
+        if (found < min || found < best || (found == best && from > lowest))
             continue;
         best = found;
-        *start = from;
+        lowest = from;
     }
+    *start = lowest;
     *size = best;
     return best > 0;
 }
