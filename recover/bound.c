@@ -135,8 +135,9 @@ static int recover_once(struct dwal__bound *bound, bool *moved,
             *error = why;
         return outcome;
     }
-    bound->number_max = after.max;
     recovered_end(bound, &why);
+    /* After a read error the next call tries again. */
+    bound->number_max = bound->end_code == DWAL_EIO ? UINT64_MAX : after.max;
     return DWAL_OK;
 }
 
@@ -146,8 +147,9 @@ static int recovered_survey(struct dwal__bound *bound, bool *moved,
     int code = recover_once(bound, moved, error);
     if (code != DWAL_OK || *moved)
         return code;
-    if (recovery->end.segment == 0 && bound->end_code != DWAL_END) {
-        /* Not even a beginning: the reader has nothing to show. */
+    /* Not even a beginning, or nothing that is certain. */
+    if (bound->end_code == DWAL_EIO ||
+        (recovery->end.segment == 0 && bound->end_code != DWAL_END)) {
         if (error != NULL)
             *error = bound->end_error;
         return bound->end_code;

@@ -4,9 +4,43 @@
  */
 #include "reading.h"
 
+#include <errno.h>
+
+static struct reading *reading_of(struct dwal__disk *disk) {
+    return (struct reading *)disk;
+}
+
+/* Counts an operation; true if it is the one that fails. */
+static bool fails(struct dwal__disk *disk) {
+    struct reading *reading = reading_of(disk);
+    return reading->operations++ == reading->fail_at;
+}
+
 static int reading_lock_held(struct dwal__disk *disk, int handle) {
     (void)handle;
-    return ((struct reading *)disk)->held;
+    return fails(disk) ? -EIO : reading_of(disk)->held;
+}
+
+static int reading_dir_list(struct dwal__disk *disk, int dir,
+                            int (*each)(void *argument, const char *name),
+                            void *argument) {
+    return fails(disk) ? -EIO
+                       : reading_of(disk)->image_ops->dir_list(disk, dir, each,
+                                                               argument);
+}
+
+static int reading_file_open(struct dwal__disk *disk, int dir, const char *name,
+                             int flags) {
+    return fails(disk)
+               ? -EIO
+               : reading_of(disk)->image_ops->open(disk, dir, name, flags);
+}
+
+static ssize_t reading_read(struct dwal__disk *disk, int handle, void *to,
+                            size_t size, uint64_t offset) {
+    return fails(disk) ? -EIO
+                       : reading_of(disk)->image_ops->read(disk, handle, to,
+                                                           size, offset);
 }
 
 static void reading_durable(void *argument, struct dwal__watermark *watermark,
@@ -19,8 +53,13 @@ static void reading_durable(void *argument, struct dwal__watermark *watermark,
 void reading_init(struct reading *reading, const struct logbuild *log) {
     memset(reading, 0, sizeof *reading);
     imagedisk_init(&reading->image, log);
-    reading->ops = *reading->image.disk.ops;
+    reading->fail_at = UINT64_MAX;
+    reading->image_ops = reading->image.disk.ops;
+    reading->ops = *reading->image_ops;
     reading->ops.lock_held = reading_lock_held;
+    reading->ops.dir_list = reading_dir_list;
+    reading->ops.open = reading_file_open;
+    reading->ops.read = reading_read;
     reading->image.disk.ops = &reading->ops;
     reading->first_lsn = 1;
 }

@@ -14,8 +14,11 @@
 struct reading {
     struct imagedisk image; /* first: its disk is what is read */
     struct dwal__disk_ops ops;
+    const struct dwal__disk_ops *image_ops; /* what they stand on */
     bool held;
-    bool inside; /* the reader gets reading_durable */
+    uint64_t operations; /* on the disk, so far */
+    uint64_t fail_at;    /* this one of them fails with EIO; UINT64_MAX: none */
+    bool inside;         /* the reader gets reading_durable */
     struct dwal__watermark durable;
     uint64_t first_lsn;
     bool system;

@@ -287,6 +287,9 @@ static void missing(void **state) {
     logbuild_mark(&f->log, f->two);
     f->one->present = false;
     assert_int_equal(reading_open(reading, 0), DWAL_ECORRUPT);
+    assert_non_null(strstr(reading->error.text, "0000000000000001.wal"));
+    assert_non_null(
+        strstr(reading->error.text, "LSNs 1 to 3 cannot be reached"));
     assert_int_equal(reading_open(reading, 4), DWAL_OK);
     reading_expect(reading, 4, 4);
     assert_int_equal(dwal__reader_seek(reading->reader, 2, &reading->error),
@@ -433,6 +436,71 @@ static void writer_was_there(void **state) {
     reading_expect_code(reading, DWAL_END);
 }
 
+/* ---- a disk that fails once ---- */
+
+/* Reads on to the end; an error in between must not cost anything. */
+static void read_on(struct reading *reading, uint64_t *last) {
+    while (reading->reader == NULL)
+        if (reading_open(reading, 0) != DWAL_OK)
+            assert_int_equal(reading->error.code, DWAL_EIO);
+    for (;;) {
+        int code = reading_next(reading);
+        if (code == DWAL_EIO)
+            continue;
+        if (code == DWAL_END)
+            return;
+        if (code != DWAL_OK)
+            fail_msg("operation %llu: %s", (unsigned long long)reading->fail_at,
+                     reading->error.text);
+        uint64_t lsn = reading->item.record.lsn;
+        check_that(lsn == *last + 1, "operation %llu: LSN %llu behind %llu",
+                   (unsigned long long)reading->fail_at,
+                   (unsigned long long)lsn, (unsigned long long)*last);
+        *last = lsn;
+    }
+}
+
+/* Follows a log through rotation, trim and the end of its writer. */
+static void life(struct fixture *f) {
+    struct reading *reading = &f->reading;
+    uint64_t last = 0;
+    logbuild_mark(&f->log, f->one);
+    read_on(reading, &last);
+    rotate(f, f->one, f->two, 3);
+    logbuild_records(&f->log, f->two, 2, 700); /* 4 to 5 */
+    logbuild_mark(&f->log, f->two);
+    read_on(reading, &last);
+    trim(f, f->two, 3);
+    logbuild_mark(&f->log, f->two);
+    f->one->present = false;
+    rotate(f, f->two, f->log.segments[2], 4);
+    rotate(f, f->log.segments[2], f->log.segments[3], 5);
+    logbuild_records(&f->log, f->log.segments[3], 2, 700); /* 6 to 7 */
+    logbuild_mark(&f->log, f->log.segments[3]);
+    read_on(reading, &last);
+    assert_int_equal(last, 7);
+    logbuild_records(&f->log, f->log.segments[3], 1, 10); /* 8 */
+    reading->held = false;
+    read_on(reading, &last);
+    assert_int_equal(last, 8);
+}
+
+static void errors_in_between(void **state) {
+    (void)state;
+    bool failed = true;
+    uint64_t count = 0;
+    for (; failed; count++) {
+        void *own;
+        setup(&own);
+        struct fixture *f = own;
+        f->reading.fail_at = count;
+        life(f);
+        failed = f->reading.operations > count;
+        teardown(&own);
+    }
+    assert_true(count > 50);
+}
+
 /* ---- this process writes ---- */
 
 /* The bound is what the writer says, to the batch. */
@@ -538,6 +606,7 @@ int main(void) {
         TEST(writer_leaves_damage),
         TEST(writer_returns),
         TEST(writer_was_there),
+        cmocka_unit_test(errors_in_between),
         TEST(inside),
         TEST(inside_trimmed),
         TEST(inside_cut),

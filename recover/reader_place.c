@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Places of a reader in a log that may grow, be trimmed and be cut. The
+ * invariant: a place is never moved silently over records that the reader has
+ * not seen, nor back over those that it has.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "reader_parts.h"
+
+/* A segment of the lineage may be retired between two looks; so often in a row
+ * only if it is missing. */
+#define LINEAGE_TRIES 8
+
+/* ---- the lineage ---- */
+
+const struct dwal__lineage_segment *
+dwal__reader_segment(const struct dwal__reader *reader, uint64_t number) {
+    const struct dwal__lineage *lineage = &reader->lineage;
+    size_t index = dwal__lineage_by_number(lineage, number);
+    if (index == lineage->count ||
+        lineage->segments[index].header.number != number)
+        return NULL;
+    return &lineage->segments[index];
+}
+
+const struct dwal__lineage_segment *
+dwal__reader_segment_next(const struct dwal__reader *reader,
+                          const struct dwal__lineage_segment *segment) {
+    const struct dwal__lineage *lineage = &reader->lineage;
+    size_t index = (size_t)(segment - lineage->segments) + 1;
+    return index < lineage->count ? &lineage->segments[index] : NULL;
+}
+
+/* The common case: the end moved on in the last segment. */
+static bool lineage_extend(struct dwal__reader *reader) {
+    struct dwal__lineage *lineage = &reader->lineage;
+    const struct dwal__watermark *mark = &reader->bound.mark;
+    if (lineage->count == 0 || reader->lineage_error.code != DWAL_OK)
+        return false;
+    struct dwal__lineage_segment *last = &lineage->segments[lineage->count - 1];
+    if (last->header.number != mark->position.segment ||
+        last->end > mark->position.offset || last->last_lsn > mark->lsn)
+        return false;
+    last->end = mark->position.offset;
+    last->last_lsn = mark->lsn;
+    return true;
+}
+
+/* In a live log a segment may be gone although no watermark proves yet the trim
+ * that it went with: then the log begins behind it. */
+static int lineage_trimmed(struct dwal__reader *reader, bool *trimmed,
+                           struct dwal_error *error) {
+    *trimmed = false;
+    if (reader->bound.mode != DWAL__BOUND_LIVE || reader->lineage.count == 0)
+        return DWAL_OK;
+    const struct dwal__lineage_segment *lowest = reader->lineage.segments;
+    uint64_t seen;
+    int code = dwal__bound_trim_seen(&reader->bound, &seen, error);
+    if (code == DWAL_OK && lowest->start.previous_lsn <= seen) {
+        reader->bound.first_lsn = lowest->first_lsn;
+        *trimmed = true;
+    }
+    return code;
+}
+
+/* The segment that the lowest one names is not there, and was not trimmed. */
+static int lineage_missing(struct dwal__reader *reader) {
+    struct dwal_error *why = &reader->lineage_error;
+    if (reader->lineage.count == 0)
+        return why->code = DWAL_ECORRUPT;
+    const struct dwal__lineage_segment *lowest = reader->lineage.segments;
+    uint64_t missing = lowest->start.previous_segment;
+    return dwal__error_set_at(why, DWAL_ECORRUPT, 0, missing, 0,
+                              "%016llx.wal is missing, and %016llx.wal follows "
+                              "it; run walfsck",
+                              (unsigned long long)missing,
+                              (unsigned long long)lowest->header.number);
+}
+
+/* Says what is lost with the part of the log that cannot be reached. */
+static void lineage_error_finish(struct dwal__reader *reader) {
+    struct dwal_error *why = &reader->lineage_error;
+    size_t used = strlen(why->text);
+    if (why->code == DWAL_OK)
+        return;
+    snprintf(why->text + used, sizeof why->text - used,
+             "; LSNs %llu to %llu cannot be reached",
+             (unsigned long long)reader->bound.first_lsn,
+             (unsigned long long)(reader->lineage.segments[0].first_lsn - 1));
+}
+
+/* Builds it for the bound; or for a newer one, where segments vanish. */
+static int lineage_build(struct dwal__reader *reader,
+                         struct dwal_error *error) {
+    struct dwal__bound *bound = &reader->bound;
+    struct dwal_error *why = &reader->lineage_error;
+    for (int i = 0; i < LINEAGE_TRIES; i++) {
+        why->code =
+            dwal__lineage_build(&reader->lineage, &bound->window, &bound->uuid,
+                                &bound->mark, bound->first_lsn, why);
+        if (why->code != DWAL_ENOENT)
+            return DWAL_OK;
+        bool trimmed;
+        int code = lineage_trimmed(reader, &trimmed, error);
+        if (code == DWAL_OK && trimmed) {
+            why->code = DWAL_OK;
+            return DWAL_OK;
+        }
+        if (code == DWAL_OK)
+            code = dwal__bound_survey(bound, error);
+        if (code != DWAL_OK) {
+            dwal__lineage_clear(&reader->lineage); /* begin again */
+            return code;
+        }
+    }
+    lineage_missing(reader);
+    return DWAL_OK;
+}
+
+bool dwal__reader_current(const struct dwal__reader *reader) {
+    const struct dwal__lineage *lineage = &reader->lineage;
+    struct dwal__position end = {0, 0};
+    if (lineage->count > 0) {
+        const struct dwal__lineage_segment *last =
+            &lineage->segments[lineage->count - 1];
+        end = (struct dwal__position){last->header.number, last->end};
+    }
+    return dwal__position_compare(end, reader->bound.mark.position) == 0;
+}
+
+int dwal__reader_refresh(struct dwal__reader *reader,
+                         struct dwal_error *error) {
+    const struct dwal_error *why = &reader->lineage_error;
+    if (lineage_extend(reader))
+        return DWAL_OK;
+    reader->lineage_new = true;
+    int code = lineage_build(reader, error);
+    if (code != DWAL_OK)
+        return code;
+    if (why->code != DWAL_OK &&
+        (reader->lineage.count == 0 || why->code == DWAL_ENOMEM)) {
+        dwal__reader_lineage_damaged(reader);
+        *error = *why;
+        return why->code;
+    }
+    lineage_error_finish(reader);
+    return DWAL_OK;
+}
+
+/* ---- places ---- */
+
+struct dwal__reader_place
+dwal__reader_place_first(const struct dwal__lineage_segment *segment) {
+    return (struct dwal__reader_place){
+        .segment = segment->header.number,
+        .offset = segment->header.block_size,
+        .expected = {.link_known = true,
+                     .link = segment->header.crc,
+                     .lsn_known = true,
+                     .first_lsn = segment->first_lsn}};
+}
+
+/* System records that stand right before the wanted one may be in an earlier
+ * segment. */
+int dwal__reader_place_find(struct dwal__reader *reader, uint64_t lsn,
+                            struct dwal__reader_place *place,
+                            struct dwal_error *error) {
+    const struct dwal__lineage *lineage = &reader->lineage;
+    if (reader->lineage_error.code != DWAL_OK &&
+        (lineage->count == 0 || lsn < lineage->segments[0].first_lsn)) {
+        dwal__reader_lineage_damaged(reader);
+        *error = reader->lineage_error;
+        return error->code;
+    }
+    size_t index =
+        dwal__lineage_by_lsn(lineage, reader->system ? lsn - 1 : lsn);
+    if (index == lineage->count && index > 0)
+        index--; /* behind the end */
+    if (lineage->count == 0)
+        *place = (struct dwal__reader_place){0};
+    else
+        *place = dwal__reader_place_first(&lineage->segments[index]);
+    return DWAL_OK;
+}
+
+static int place_trimmed(struct dwal__reader *reader,
+                         struct dwal_error *error) {
+    dwal__error_set(&reader->stuck, DWAL_ETRIMMED, 0,
+                    "LSN %llu was trimmed; the log begins with LSN %llu",
+                    (unsigned long long)reader->wanted,
+                    (unsigned long long)reader->bound.first_lsn);
+    *error = reader->stuck;
+    return error->code;
+}
+
+static int place_cut(struct dwal__reader *reader, uint64_t last_lsn,
+                     struct dwal_error *error) {
+    dwal__error_set(&reader->stuck, DWAL_ECUT, 0,
+                    "the log was cut behind LSN %llu; LSN %llu had been read",
+                    (unsigned long long)last_lsn,
+                    (unsigned long long)reader->shown);
+    *error = reader->stuck;
+    return error->code;
+}
+
+/* Is the place still in the log, and if not, where are its records now? */
+int dwal__reader_place_restore(struct dwal__reader *reader,
+                               struct dwal_error *error) {
+    struct dwal__reader_place *place = &reader->place;
+    const struct dwal__bound *bound = &reader->bound;
+    const struct dwal__lineage *lineage = &reader->lineage;
+    if (reader->from_first && reader->shown == 0)
+        reader->wanted = bound->first_lsn;
+    if (reader->wanted < bound->first_lsn)
+        return place_trimmed(reader, error);
+    const struct dwal__lineage_segment *segment =
+        dwal__reader_segment(reader, place->segment);
+    if (segment != NULL && place->offset <= segment->end &&
+        reader->shown <= segment->last_lsn)
+        return DWAL_OK;
+    struct dwal__position here = {place->segment, place->offset};
+    if (bound->mode == DWAL__BOUND_RECOVERED && bound->end_code != DWAL_END &&
+        dwal__position_compare(here, bound->mark.position) > 0) {
+        *error = bound->end_error; /* lost since it was shown */
+        return bound->end_code;
+    }
+    size_t index = dwal__lineage_by_number(lineage, place->segment);
+    if (index < lineage->count &&
+        reader->shown > lineage->segments[index].last_lsn)
+        return place_cut(reader, lineage->segments[index].last_lsn, error);
+    return dwal__reader_place_find(reader, reader->wanted, place, error);
+}
+
+int dwal__reader_place_lost(struct dwal__reader *reader,
+                            struct dwal_error *error) {
+    dwal__window_close(&reader->window);
+    dwal__lineage_clear(&reader->lineage);
+    return dwal__bound_survey(&reader->bound, error);
+}
