@@ -964,6 +964,49 @@ static void test_full_segment(void **state) {
                      DWAL__FAULT_SHORT);
 }
 
+/* SPEC 9: the segments of one log may differ in both sizes. */
+static void test_mixed_sizes(void **state) {
+    struct fixture *f = *state;
+    static const uint32_t blocks[] = {512, 65536, 4096, 1024};
+    struct logbuild_segment *before = NULL;
+    for (unsigned i = 0; i < 4; i++) {
+        f->log.block_size = blocks[i];
+        f->log.segment_size = 16 * blocks[i];
+        struct logbuild_segment *segment = logbuild_segment(&f->log, i + 1, i);
+        struct dwal__start start = logbuild_after(before);
+        logbuild_start(&f->log, segment, &start);
+        logbuild_records(&f->log, segment, 3, 2000);
+        logbuild_mark(&f->log, segment);
+        before = segment;
+    }
+    f->log.block_size = 4096;
+    f->log.segment_size = 65536;
+    logbuild_segment(&f->log, 5, 4);
+    recovered_all(&f->result, &f->log, "clean", 12);
+    /* A sector in the middle of a block of every size. */
+    for (unsigned i = 0; i < 4; i++) {
+        struct logbuild_segment *segment = f->log.segments[i];
+        const struct logbuild_batch *batch = &segment->batches[1];
+        uint8_t kept[512], *sector = segment->bytes + batch->offset + 1024;
+        memcpy(kept, sector, 512);
+        memset(sector, 0, 512);
+        recovered_log(&f->result, &f->log);
+        recovered_check(&f->result, "lost-records", 3 * i);
+        const struct dwal__finding *bad =
+            recovered_finding(&f->result, DWAL__FINDING_BATCH_BAD);
+        assert_int_equal(bad->segment, i + 1);
+        assert_int_equal(bad->lsn_to, 12);
+        memcpy(sector, kept, 512);
+        sector[77] ^= 0x20;
+        recovered_log(&f->result, &f->log);
+        recovered_check(&f->result, "lost-records", 3 * i);
+        assert_int_equal(
+            recovered_finding(&f->result, DWAL__FINDING_TAIL_FLIPPED)->offset,
+            batch->offset + 1024 + 77);
+        sector[77] ^= 0x20;
+    }
+}
+
 /* ---- what is read, and in which order ---- */
 
 /* File names are numbers, not text; and listings have any order. */
@@ -1312,6 +1355,7 @@ int main(void) {
         TEST(wrong_place),
         TEST(lsn_gap),
         TEST(full_segment),
+        TEST(mixed_sizes),
         TEST(large_numbers),
         TEST(skip),
         TEST(skip_exactly),
