@@ -203,6 +203,7 @@ int dwal__check_run(struct dwal__check *check, struct dwal_error *error) {
     if (code != DWAL_OK)
         return code;
     check->recovered = true;
+    dwal__print_progress_end(check);
     required_check(check);
     names_point(check);
     return DWAL_OK;

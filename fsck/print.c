@@ -117,6 +117,21 @@ static uint64_t monotonic_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* A line for the reader of -C FD. */
+static void progress_write(const struct dwal__check_settings *settings,
+                           uint64_t done, uint64_t total) {
+    if (settings->progress_fd < 0)
+        return;
+    uint64_t percent = total > 0 ? done * 100 / total : 100;
+    dprintf(settings->progress_fd, "%" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+            percent, done, total);
+}
+
+void dwal__print_progress_end(const struct dwal__check *check) {
+    uint64_t bytes = check->recovery.bytes_read;
+    progress_write(check->settings, bytes, bytes);
+}
+
 void dwal__print_progress(struct dwal__check *check, uint64_t done,
                           uint64_t total) {
     const struct dwal__check_settings *settings = check->settings;
@@ -125,11 +140,7 @@ void dwal__print_progress(struct dwal__check *check, uint64_t done,
     if (check->progress_ns != 0 && now - check->progress_ns < PROGRESS_NS)
         return;
     check->progress_ns = now;
-    if (settings->progress_fd >= 0) {
-        uint64_t percent = total > 0 ? done * 100 / total : 100;
-        dprintf(settings->progress_fd, "%" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-                percent, done, total);
-    }
+    progress_write(settings, done, total);
     if (settings->json) {
         struct dwal__json json;
         dwal__json_begin(&json, stdout, "progress");
@@ -208,6 +219,8 @@ static void problem_json(const struct dwal__check_problem *problem,
         dwal__json_null(&json, "segment");
         dwal__json_null(&json, "offset");
     }
+    if (finding->kind == DWAL__FINDING_TAIL_FLIPPED)
+        dwal__json_u64(&json, "bit", finding->other);
     json_range(&json, "lsns", true, finding->lsn_from, finding->lsn_to);
     dwal__json_string(&json, "text", text);
     dwal__json_string(&json, "remedy", row->remedy);

@@ -14,6 +14,9 @@
 void dwal__print_progress(struct dwal__check *check, uint64_t done,
                           uint64_t total);
 
+/* All has been read: the last line for the file descriptor. */
+void dwal__print_progress_end(const struct dwal__check *check);
+
 /* The line that says how it is with the log. */
 void dwal__print_verdict(const struct dwal__check *check);
 
