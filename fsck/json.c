@@ -5,6 +5,7 @@
  */
 #include "json.h"
 
+#include <math.h>
 #include <string.h>
 
 static void put(struct dwal__json *json, const char *text, size_t size) {
@@ -47,6 +48,20 @@ void dwal__json_u64(struct dwal__json *json, const char *name, uint64_t value) {
         value /= 10;
     } while (value != 0);
     put(json, digits + at, sizeof digits - at);
+}
+
+void dwal__json_double(struct dwal__json *json, const char *name,
+                       double value) {
+    if (!isfinite(value)) {
+        dwal__json_null(json, name);
+        return;
+    }
+    char digits[32];
+    member(json, name);
+    /* LC_NUMERIC stays "C" in the tools, so the point is a point; and %g with
+     * six digits gives what JSON calls a number. */
+    snprintf(digits, sizeof digits, "%.6g", value);
+    put_text(json, digits);
 }
 
 void dwal__json_bool(struct dwal__json *json, const char *name, bool value) {

@@ -30,6 +30,8 @@ void dwal__json_end(struct dwal__json *json);
 
 /* Members. @name is one of our own, plain ASCII; NULL inside an array. */
 void dwal__json_u64(struct dwal__json *json, const char *name, uint64_t value);
+/* In decimal, with six digits of precision; null if it is not finite. */
+void dwal__json_double(struct dwal__json *json, const char *name, double value);
 void dwal__json_bool(struct dwal__json *json, const char *name, bool value);
 void dwal__json_null(struct dwal__json *json, const char *name);
 /* Untrusted text; what is not UTF-8 becomes U+FFFD. NULL is null. */

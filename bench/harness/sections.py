@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: MIT
+"""All parts of the report, in order."""
+from . import device, segments, threads
+
+ALL = threads.SECTIONS + device.SECTIONS + segments.SECTIONS

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Passes over a log that was closed cleanly. The clock runs only inside a pass:
+ * not while the log is written, dropped from the page cache, or closed again.
+ */
+#include "reading.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+
+#include "../fsck/cli.h"
+#include "engine_dwal.h"
+#include "scratch.h"
+
+static bool log_write(const struct dwal__bench_options *options,
+                      const char *path, uint64_t *last_lsn) {
+    struct dwal_options log_options;
+    struct dwal_error error;
+    struct dwal *log;
+    dwal__bench_log_options(options, &log_options);
+    if (dwal_open(path, &log_options, &log, &error) != DWAL_OK) {
+        dwal__cli_error("%s", error.text);
+        return false;
+    }
+    bool good = dwal__bench_log_fill(log, options, options->size, last_lsn);
+    if (dwal_close(log, &error) != DWAL_OK) {
+        dwal__cli_error("%s", error.text);
+        good = false;
+    }
+    return good;
+}
+
+/* One pass: how many records, and how long it took. */
+struct pass {
+    uint64_t records;
+    int64_t ns;
+};
+
+static bool pass_scan(const char *path, struct pass *pass) {
+    struct dwal_record record;
+    struct dwal_cursor *cursor;
+    struct dwal_error error;
+    int64_t start = dwal__bench_now_ns();
+    int code = dwal_cursor_open(path, NULL, &cursor, &error);
+    if (code == DWAL_OK) {
+        while (!dwal__cli_cancelled() &&
+               (code = dwal_cursor_next(cursor, &record, &error)) == DWAL_OK)
+            pass->records++;
+        pass->ns = dwal__bench_now_ns() - start;
+        dwal_cursor_close(cursor);
+    }
+    if (code == DWAL_OK || code == DWAL_END)
+        return true;
+    dwal__cli_error("%s", error.text);
+    return false;
+}
+
+static bool pass_recover(const struct dwal__bench_options *options,
+                         const char *path, uint64_t last_lsn,
+                         struct pass *pass) {
+    struct dwal_options log_options;
+    struct dwal_error error;
+    struct dwal *log;
+    dwal__bench_log_options(options, &log_options);
+    log_options.create = DWAL_CREATE_NEVER;
+    log_options.verify_bytes = options->verify;
+    int64_t start = dwal__bench_now_ns();
+    if (dwal_open(path, &log_options, &log, &error) != DWAL_OK) {
+        dwal__cli_error("%s", error.text);
+        return false;
+    }
+    pass->ns = dwal__bench_now_ns() - start;
+    pass->records = last_lsn;
+    if (options->verify / options->bs < pass->records)
+        pass->records = options->verify / options->bs;
+    bool good = dwal_durable_lsn(log) == last_lsn;
+    if (!good)
+        dwal__cli_error("%s: recovery found %" PRIu64 " records of %" PRIu64,
+                        path, dwal_durable_lsn(log), last_lsn);
+    return dwal_close(log, NULL) == DWAL_OK && good;
+}
+
+/* A pass from the disk, and what it used up. */
+static bool pass_run(const struct dwal__bench_options *options,
+                     const char *path, uint64_t last_lsn, struct pass *pass,
+                     struct dwal__usage *used) {
+    struct dwal__usage before;
+    memset(pass, 0, sizeof *pass);
+    dwal__scratch_uncache(path);
+    dwal__usage_look(&before);
+    bool good = options->mode == DWAL__BENCH_SCAN
+                    ? pass_scan(path, pass)
+                    : pass_recover(options, path, last_lsn, pass);
+    dwal__usage_look(used);
+    dwal__usage_since(used, &before);
+    if (good && options->mode == DWAL__BENCH_SCAN && !dwal__cli_cancelled() &&
+        pass->records != last_lsn) {
+        dwal__cli_error("%s: read %" PRIu64 " records of %" PRIu64, path,
+                        pass->records, last_lsn);
+        good = false;
+    }
+    return good;
+}
+
+bool dwal__reading_run(const struct dwal__bench_options *options,
+                       const char *path, struct dwal__result *result) {
+    char log[PATH_MAX + 16];
+    uint64_t last_lsn = 0;
+    memset(result, 0, sizeof *result);
+    snprintf(log, sizeof log, "%s/log", path);
+    if (!log_write(options, log, &last_lsn))
+        return false;
+    int64_t total_ns = 0;
+    do {
+        struct dwal__usage used;
+        struct pass pass;
+        if (dwal__cli_cancelled())
+            break;
+        if (!pass_run(options, log, last_lsn, &pass, &used))
+            return false;
+        total_ns += pass.ns;
+        result->records += pass.records;
+        dwal__usage_add(&result->usage, &used);
+        if (!dwal__cli_cancelled()) {
+            dwal__histogram_add(&result->latency, (uint64_t)pass.ns);
+            result->passes++;
+        }
+    } while ((double)total_ns / 1e9 < options->runtime);
+    result->seconds = (double)total_ns / 1e9;
+    result->cancelled = dwal__cli_cancelled();
+    return true;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* What one measurement found. */
+#ifndef DWAL_BENCH_RESULT_H
+#define DWAL_BENCH_RESULT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "histogram.h"
+#include "iocount.h"
+#include "usage.h"
+
+/* Zero-initialise. */
+struct dwal__result {
+    double seconds;   /* measured */
+    uint64_t records; /* that became durable, or were read, in that time */
+    /* Of the records that began in that time, or a sample of them; with
+     * --mode scan and recover, of whole passes. */
+    struct dwal__histogram latency;
+    uint64_t not_begun; /* open loop: due, and not even begun at the end */
+    uint64_t passes;    /* scan, recover */
+    struct dwal__usage usage;
+    bool io_known; /* counted at io_submit */
+    struct dwal__iocount io;
+    bool cancelled; /* a signal ended it early */
+};
+
+#endif
