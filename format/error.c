@@ -21,8 +21,9 @@ const char *dwal_error_text(int code) {
     }
 }
 
-static void error_fill(struct dwal_error *error, int code, int os_errno,
-                       const char *format, va_list arguments) {
+__attribute__((format(printf, 4, 0))) static void
+error_fill(struct dwal_error *error, int code, int os_errno, const char *format,
+           va_list arguments) {
     error->code = code;
     error->os_errno = os_errno;
     error->segment = 0;

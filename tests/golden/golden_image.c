@@ -28,13 +28,14 @@
 #define SECOND UINT64_C(1000000000)
 #define CREATED_NS (UINT64_C(1735689600) * SECOND) /* 2025-01-01T00:00:00Z */
 
-static const struct dwal__uuid uuid = {{0x64, 0x77, 0x61, 0x6C, 0x20, 0x67,
-                                        0x40, 0x6F, 0x80, 0x64, 0x65, 0x6E,
-                                        0x20, 0x6C, 0x6F, 0x67}};
+/* clang-format off */
+#define UUID {{0x64, 0x77, 0x61, 0x6C, 0x20, 0x67, 0x40, 0x6F, \
+               0x80, 0x64, 0x65, 0x6E, 0x20, 0x6C, 0x6F, 0x67}}
+/* clang-format on */
 
 static const struct dwal__segment_header segment = {
     .block_size = GOLDEN_BLOCK_SIZE,
-    .uuid = uuid,
+    .uuid = UUID,
     .number = 1,
     .previous = 0,
     .epoch = 1,
@@ -45,7 +46,7 @@ static const struct dwal__segment_header segment = {
 
 static const struct dwal__segment_header successor = {
     .block_size = GOLDEN_BLOCK_SIZE,
-    .uuid = uuid,
+    .uuid = UUID,
     .number = 2,
     .previous = 1,
     .epoch = 1,
@@ -145,7 +146,7 @@ void golden_image_make(struct golden_file files[GOLDEN_FILES]) {
     memset(files, 0, GOLDEN_FILES * sizeof files[0]);
     files[0].name = "LOCK";
     files[0].size = DWAL__LOCK_SIZE;
-    dwal__lock_encode(&uuid, files[0].bytes);
+    dwal__lock_encode(&segment.uuid, files[0].bytes);
     files[1].name = "0000000000000001.wal";
     files[1].size = GOLDEN_SEGMENT_SIZE;
     image_fill(files[1].bytes);

@@ -7,7 +7,7 @@ usage: layers_test.py SOURCE_DIR [LAYER=OBJECT;OBJECT...]...
 Checks the #include lines of every source of a layer against the table below,
 that each source is listed in its folder's CMakeLists.txt, and the undefined
 symbols of the object files: format calls nothing but string functions and the
-CRC, and in recover and src one file each talks to the kernel.
+CRC, and in recover and src only the files named below talk to the kernel.
 """
 import re
 import subprocess
@@ -38,7 +38,7 @@ FORMAT_SYMBOLS = re.compile(
     r"|__assert_fail|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_"
     r"|__(asan|ubsan|tsan|gcov|sanitizer|llvm)_\w+)$")
 
-# System calls that belong into the one file of a layer that makes them.
+# System calls, and the files of a layer that may make them.
 KERNEL_FILES = {"recover": {"disk.c"}, "src": {"sys.c", "aio.c"}}
 KERNEL_SYMBOLS = re.compile(
     r"(open|openat|creat|close|read|pread|readv|preadv2?|write|pwrite|writev"
