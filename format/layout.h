@@ -24,6 +24,7 @@
 #define DWAL__RECORD_ALIGNMENT 8u
 #define DWAL__BATCH_RECORDS_MAX 131071u
 #define DWAL__LSN_MAX (UINT64_MAX >> 1)
+#define DWAL__NUMBER_MAX (UINT64_MAX >> 1) /* of a segment */
 
 /* SPEC 4.2: the segment header, at offset 0, padded with zeros to a block. */
 struct dwal__segment_header_bytes {

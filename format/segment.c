@@ -95,8 +95,8 @@ dwal__segment_header_decode(const uint8_t *bytes, size_t size,
         return DWAL__FAULT_VERSION;
     if (dwal__get16(bytes + AT(header_size)) != DWAL__SEGMENT_HEADER_SIZE ||
         !dwal__segment_sizes_valid(header->block_size, header->segment_size) ||
-        header->number == 0 || header->number <= header->previous ||
-        header->epoch == 0)
+        header->number == 0 || header->number > DWAL__NUMBER_MAX ||
+        header->number <= header->previous || header->epoch == 0)
         return DWAL__FAULT_FIELD;
     if (dwal__zero_run(bytes + AT(reserved), 32) != 32)
         return DWAL__FAULT_RESERVED;
@@ -142,8 +142,7 @@ enum dwal__name_kind dwal__name_parse(const char *name, uint64_t *number) {
     bool spare = length >= 6 && strcmp(name + length - 6, ".spare") == 0;
     uint64_t value = 0;
     size_t digits = length - (wal ? 4u : spare ? 6u : 0u);
-    bool numbered =
-        digits == 16 && hex_parse(name, 16, &value) && value != 0;
+    bool numbered = digits == 16 && hex_parse(name, 16, &value) && value != 0;
     if (wal && !numbered)
         return DWAL__NAME_BAD;
     if (!wal && !(spare && numbered))
