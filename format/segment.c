@@ -142,7 +142,8 @@ enum dwal__name_kind dwal__name_parse(const char *name, uint64_t *number) {
     bool spare = length >= 6 && strcmp(name + length - 6, ".spare") == 0;
     uint64_t value = 0;
     size_t digits = length - (wal ? 4u : spare ? 6u : 0u);
-    bool numbered = digits == 16 && hex_parse(name, 16, &value) && value != 0;
+    bool numbered = digits == 16 && hex_parse(name, 16, &value) &&
+                    value != 0 && value <= DWAL__NUMBER_MAX;
     if (wal && !numbered)
         return DWAL__NAME_BAD;
     if (!wal && !(spare && numbered))

@@ -1013,7 +1013,7 @@ static void test_mixed_sizes(void **state) {
 static void test_large_numbers(void **state) {
     struct fixture *f = *state;
     static const uint64_t numbers[] = {
-        0x9, 0xA, 0x10, 0xFFFFFFFF, 0x100000000, UINT64_MAX - 1, UINT64_MAX};
+        0x9, 0xA, 0x10, 0xFFFFFFFF, 0x100000000, INT64_MAX - 1, INT64_MAX};
     const unsigned count = sizeof numbers / sizeof numbers[0];
     struct logbuild_segment *before = NULL;
     for (unsigned i = 0; i < count; i++) {

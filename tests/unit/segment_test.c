@@ -79,7 +79,7 @@ static void test_round_trip_at_the_limits(void **state) {
     h = header_sample();
     h.number = 1, h.previous = 0, h.epoch = 1, h.salt = 0, h.created_ns = 0;
     check_round_trip("all at their least", h);
-    h.number = UINT64_MAX, h.previous = UINT64_MAX - 1, h.epoch = UINT64_MAX;
+    h.number = INT64_MAX, h.previous = INT64_MAX - 1, h.epoch = UINT64_MAX;
     h.salt = UINT64_MAX, h.created_ns = UINT64_MAX;
     h.features_read_only = UINT32_MAX, h.features_compatible = UINT32_MAX;
     check_round_trip("all at their most", h);
@@ -245,9 +245,11 @@ static const struct name {
     {"0000000000000001.wal", DWAL__NAME_SEGMENT, 1},
     {"0000000000000010.wal", DWAL__NAME_SEGMENT, 16},
     {"0123456789abcdef.wal", DWAL__NAME_SEGMENT, 0x0123456789ABCDEF},
-    {"ffffffffffffffff.wal", DWAL__NAME_SEGMENT, UINT64_MAX},
+    {"7fffffffffffffff.wal", DWAL__NAME_SEGMENT, INT64_MAX},
+    {"8000000000000000.wal", DWAL__NAME_BAD, 0},
     {"0000000000000001.spare", DWAL__NAME_SPARE, 1},
-    {"ffffffffffffffff.spare", DWAL__NAME_SPARE, UINT64_MAX},
+    {"7fffffffffffffff.spare", DWAL__NAME_SPARE, INT64_MAX},
+    {"8000000000000000.spare", DWAL__NAME_OTHER, 0},
     {"0000000000000000.wal", DWAL__NAME_BAD, 0},
     {".wal", DWAL__NAME_BAD, 0},
     {"1.wal", DWAL__NAME_BAD, 0},
