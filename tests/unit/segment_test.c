@@ -143,6 +143,7 @@ static const struct rule {
     {"number is previous", AT(number), 8, 0x4142434445464740,
      DWAL__FAULT_FIELD},
     {"number below previous", AT(number), 8, 1, DWAL__FAULT_FIELD},
+    {"number 2^63", AT(number), 8, UINT64_C(1) << 63, DWAL__FAULT_FIELD},
     {"epoch 0", AT(epoch), 8, 0, DWAL__FAULT_FIELD},
     {"reserved, first", AT(reserved), 1, 1, DWAL__FAULT_RESERVED},
     {"reserved, last", AT(reserved) + 31, 1, 0x80, DWAL__FAULT_RESERVED},
@@ -290,7 +291,7 @@ static void test_names_round_trip(void **state) {
     (void)state;
     uint64_t random = check_seed(4);
     for (int i = 0; i < 1000; i++) {
-        uint64_t number = check_random(&random) >> check_random(&random) % 64;
+        uint64_t number = check_random(&random) >> (1 + check_random(&random) % 63);
         if (number == 0)
             continue;
         char name[DWAL__NAME_SIZE];
