@@ -326,10 +326,10 @@ void dwal__report_log(const struct dwal__recover_hooks *hooks,
         tail(&report, DWAL__FINDING_TAIL_TORN);
         tail(&report, DWAL__FINDING_TAIL_BAD_HEAD);
     }
-    if (recovery->verdict != DWAL__VERDICT_UNREADABLE) {
+    if (dwal__recovery_settled(recovery)) /* else E is only what was reached */
         tail(&report, DWAL__FINDING_TAIL_FLIPPED);
+    if (recovery->verdict != DWAL__VERDICT_UNREADABLE)
         notes(&report, listing);
-    }
 }
 
 /* ---- the error line ---- */
