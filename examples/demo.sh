@@ -60,7 +60,8 @@ say "The input"
 rm -rf "$work" "$log"
 mkdir -p "$work"
 if [ -n "$file" ]; then cat "$file"; else input_find; fi >"$work/input"
-[ -z "$(tail -c 1 "$work/input")" ] || echo >>"$work/input" # end the last line
+# The last line gets its newline.
+[ "$(tail -c 1 "$work/input" | wc -l)" -eq 1 ] || echo >>"$work/input"
 total=$(lines "$work/input")
 [ "$total" -ge 2 ] || fail "the input has $total lines; give a larger file"
 echo "$total lines, $(wc -c <"$work/input" | tr -d ' ') bytes"

@@ -90,8 +90,8 @@ def directory() -> Iterator[Path]:
 
 def seeded() -> random.Random:
     """A generator whose seed is printed; DWAL_SEED gives it back."""
-    seed = int(os.environ.get("DWAL_SEED", random.randrange(2**32)), 0) \
-        if "DWAL_SEED" in os.environ else random.randrange(2**32)
+    text = os.environ.get("DWAL_SEED")
+    seed = random.randrange(2**32) if text is None else int(text, 0)
     print(f"DWAL_SEED={seed}", flush=True)
     return random.Random(seed)
 
