@@ -100,6 +100,10 @@ static int create_now(struct dwal *log, struct dwal_error *error) {
         return code;
     log->epoch = 1;
     code = dwal__files_create(log, error);
+    /* Before LOCK: who finds LOCK relies on the directory being there to stay,
+     * also if we are killed right behind its rename. */
+    if (code == DWAL_OK)
+        code = parent_sync(log, error);
     if (code != DWAL_OK)
         return code;
     int failed = lock_make(log);
@@ -107,8 +111,7 @@ static int create_now(struct dwal *log, struct dwal_error *error) {
         return dwal__error_set(
             error, failed == -ENOSPC ? DWAL_ENOSPC : DWAL_EIO, -failed,
             "create %s/%s", log->path, DWAL__LOCK_NAME);
-    code = parent_sync(log, error);
-    return code == DWAL_OK ? dwal__lock_take(log, error) : code;
+    return dwal__lock_take(log, error);
 }
 
 /* DWAL_OK if there is no log, nor anything that looks like the rest of one. */

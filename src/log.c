@@ -348,6 +348,21 @@ static void recovered_take(struct dwal *log) {
     log->durable = (struct dwal__watermark){found->durable_lsn, found->end};
 }
 
+/* SPEC 8: read-only-compatible features that this dwal does not know. */
+static int features_check(struct dwal *log, struct dwal_error *error) {
+    for (size_t i = 0; i < log->recovery.segment_count; i++) {
+        const struct dwal__found_segment *segment = &log->recovery.segments[i];
+        if (segment->well_formed && segment->header.features_read_only != 0)
+            return dwal__error_set_at(
+                error, DWAL_EVERSION, 0, segment->number, 0,
+                "%s: segment %llu has features %08x, which this dwal can read "
+                "but not write; use a newer one",
+                log->path, (unsigned long long)segment->number,
+                segment->header.features_read_only);
+    }
+    return DWAL_OK;
+}
+
 static int log_recover(struct dwal *log, struct dwal_error *error) {
     struct dwal__recover_options options = {.disk = log->disk,
                                             .dir = log->dir,
@@ -360,6 +375,15 @@ static int log_recover(struct dwal *log, struct dwal_error *error) {
     code = dwal__recovery_code(&log->recovery);
     if (code != DWAL_OK)
         return dwal__error_step(error, code, "open log %s", log->path);
+    code = features_check(log, error);
+    if (code != DWAL_OK)
+        return code;
+    if (log->recovery.number_max > DWAL__NUMBER_MAX - UINT32_MAX)
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "%s: segment numbers are used up by file "
+                               "%016llx; move it away if it is not yours",
+                               log->path,
+                               (unsigned long long)log->recovery.number_max);
     recovered_take(log);
     tail_tell(log);
     return dwal__device_probe(log, DWAL__LOCK_NAME, DWAL__OPEN_READ, error);

@@ -148,6 +148,34 @@ static void test_open_changes_nothing(void **state) {
     assert_int_equal(tempdir_digest(*state), before);
 }
 
+/* SPEC 8: who does not know a read-only-compatible feature reads, but does not
+ * write. */
+static void test_newer_feature(void **state) {
+    struct dwal_options options = options_small(DWAL_CREATE_NEW);
+    struct dwal *log = log_open(*state, &options);
+    commit(log, 1, 100);
+    log_close(log);
+    char name[4200];
+    uint8_t block[4096];
+    snprintf(name, sizeof name, "%s/0000000000000002.wal",
+             (const char *)*state);
+    FILE *file = fopen(name, "r+b");
+    struct dwal__segment_header header;
+    assert_true(file != NULL && fread(block, sizeof block, 1, file) == 1);
+    assert_int_equal(dwal__segment_header_decode(block, sizeof block, &header),
+                     DWAL__FAULT_NONE);
+    header.features_read_only = 4;
+    dwal__segment_header_encode(&header, block);
+    assert_true(fseek(file, 0, SEEK_SET) == 0 &&
+                fwrite(block, sizeof block, 1, file) == 1 && fclose(file) == 0);
+    struct dwal_error error;
+    options.create = DWAL_CREATE_NEVER;
+    assert_int_equal(dwal_open(*state, &options, &log, &error), DWAL_EVERSION);
+    assert_non_null(strstr(error.text, "00000004"));
+    static const uint32_t sizes[] = {0, 100};
+    verify(*state, 1, 1, sizes);
+}
+
 /* ---- round trips ---- */
 
 /* Every size around the edges, small and large, over many segments. */
@@ -564,15 +592,25 @@ static void test_exit_without_close(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_open_modes),           TEST(test_options_limits),
-        TEST(test_open_changes_nothing), TEST(test_sizes),
-        TEST(test_append_many),          TEST(test_too_large),
-        TEST(test_default_takes_16_mib), TEST(test_batch),
-        TEST(test_rotate_and_trim),      TEST(test_recycling),
-        TEST(test_reopen_often),         TEST(test_age),
-        TEST(test_threads_caller),       TEST(test_threads_thread),
-        TEST(test_threads_fdsync),       TEST(test_follow),
-        TEST(test_cursor_filters),       TEST(test_many_logs),
+        TEST(test_open_modes),
+        TEST(test_options_limits),
+        TEST(test_open_changes_nothing),
+        TEST(test_newer_feature),
+        TEST(test_sizes),
+        TEST(test_append_many),
+        TEST(test_too_large),
+        TEST(test_default_takes_16_mib),
+        TEST(test_batch),
+        TEST(test_rotate_and_trim),
+        TEST(test_recycling),
+        TEST(test_reopen_often),
+        TEST(test_age),
+        TEST(test_threads_caller),
+        TEST(test_threads_thread),
+        TEST(test_threads_fdsync),
+        TEST(test_follow),
+        TEST(test_cursor_filters),
+        TEST(test_many_logs),
         TEST(test_exit_without_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

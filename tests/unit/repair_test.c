@@ -470,7 +470,7 @@ static const struct scene scenes[] = {
      15, false},
     {"names long", names_long, "bad-structure", DWAL__REPAIR_CUT, "clean", 15,
      false},
-    {"number last", number_last, "missing-segment", DWAL__REPAIR_CUT, "clean",
+    {"number last", number_last, "bad-structure", DWAL__REPAIR_CUT, "clean",
      15, false},
     {"much bad", much_bad, "bad-structure", DWAL__REPAIR_CUT, "clean", 0,
      false},
