@@ -38,7 +38,7 @@ BLOCK_MIN, BLOCK_MAX = 512, 65536                           # section 9
 SEGMENT_BLOCKS_MIN, SEGMENT_SIZE_MAX = 16, 1 << 40
 RECORDS_MAX = 131071
 BLOB_MAX = 1024
-LSN_END = 1 << 63
+LSN_END = NUMBER_END = 1 << 63
 
 TYPE_START, TYPE_TRIM, TYPE_METADATA = 0x8001, 0x8002, 0x8003   # section 6
 TYPE_MARK, TYPE_CLOSE = 0x0004, 0x0005
@@ -67,7 +67,8 @@ def segment_number(name):
     digits = name[:-4]
     if len(digits) != 16 or not LOWER_HEX.issuperset(digits):
         return None
-    return int(digits, 16) or None
+    number = int(digits, 16)
+    return number if 1 <= number < NUMBER_END else None
 
 
 def lock_uuid(data):
@@ -149,7 +150,8 @@ class Segment:
         if (self.size % self.block or self.size > SEGMENT_SIZE_MAX
                 or self.size < SEGMENT_BLOCKS_MIN * self.block):
             raise NotWellFormed("segment size out of range")
-        if self.number < 1 or self.number <= self.previous or self.epoch < 1:
+        if (not 1 <= self.number < NUMBER_END or self.number <= self.previous
+                or self.epoch < 1):
             raise NotWellFormed("number, predecessor or epoch out of range")
         if not is_zero(reserved) or not is_zero(data[128:self.block]):
             raise NotWellFormed("reserved bytes are not zero")
@@ -310,8 +312,8 @@ class Start:
             raise NotValid("a start without predecessor has a CRC")
         if self.flags & ~(START_CUT | START_RESET):
             raise NotValid("a start has unknown flags")
-        if self.trim >= LSN_END:
-            raise NotValid("a start's trim point is out of range")
+        if self.last_kept >= LSN_END or self.trim >= LSN_END:
+            raise NotValid("a start's LSNs are out of range")
         if blob_size > BLOB_MAX or blob_size != len(self.blob):
             raise NotValid("a start's blob has a wrong size")
         if reserved:
@@ -648,10 +650,12 @@ def suspect_bits(segment, offset):
 
 def flipped_bit(segment):
     """7.8 [flipped-bit] for the batch behind the run: (offset, bit) or None."""
-    offset = segment.run_end
-    if not segment.run or offset >= segment.size:
+    offset, link, expected = segment.run_end, segment.crc, None
+    if offset >= segment.size:
         return None
-    last = segment.run[-1]
+    if segment.run:
+        last = segment.run[-1]
+        link, expected = last.header.crc, last.last + 1
     original = segment.data
     suspects = list(suspect_bits(segment, offset))
     segment.data = changed = bytearray(original)
@@ -663,13 +667,23 @@ def flipped_bit(segment):
                 continue
             changed[byte] ^= 1 << bit
             try:
-                parse_batch(segment, offset, last.header.crc, last.last + 1)
+                parse_batch(segment, offset, link, expected)
                 return byte, bit
             except (NotValid, NeedsNewerReader):
                 changed[byte] ^= 1 << bit
     finally:
         segment.data = original
     return None
+
+
+def find_flipped_bit(result):
+    """Adds the flipped bit of 7.8 to the result."""
+    if result.walk:
+        found = flipped_bit(result.walk[0])
+        if found:
+            result.flipped_bit = {"segment": result.end[0],
+                                  "offset": found[0], "bit": found[1]}
+    return result
 
 
 # ------------------------------------------- sections 7.1, 7.7: the decision
@@ -862,12 +876,7 @@ def main(arguments):
         print("usage: dwalspec.py DIR [--json] [--records] [--sha]",
               file=sys.stderr)
         return 2
-    result = recover_path(paths[0])
-    if result.row in ("torn", "torn-open") and result.walk:
-        bit = flipped_bit(result.walk[0])
-        if bit:
-            result.flipped_bit = {"segment": result.end[0],
-                                  "offset": bit[0], "bit": bit[1]}
+    result = find_flipped_bit(recover_path(paths[0]))
     payload = "sha" if "--sha" in options else "base64"
     lines = []
     if "--records" in options:

@@ -152,6 +152,7 @@ def damage_file(rng, files, sources):
         files[name], files[other] = files[other], files[name]
     elif kind == 7:
         new = rng.choice(("%016x.wal" % rng.randrange(12), name.upper(),
+                          "%016x.wal" % (1 << 63), "%016x.wal" % ((1 << 63) - 1),
                           name + ".wal", ".wal", "x" + name, name + "~",
                           name[:-1], "0" + name, "LOCK"))
         files[new] = files.pop(name)
@@ -288,6 +289,8 @@ class Craft:
             self.graft()
         elif kind < 0.32:
             self.shift(rng.choice(sorted(started)))
+        elif kind < 0.36:
+            self.renumber(rng.choice(sorted(self.segments)))
         else:
             number = rng.choice(sorted(started) + [max(started)] * 3)
             # Ends are where decisions are made.
@@ -313,6 +316,28 @@ class Craft:
             struct.pack_into("<I", data, 8, crc32(data[12:128]))
             if self.chance(0.8):
                 self.relink(number, 0)
+
+    def renumber(self, number):
+        """Gives a segment, with all its batches, another number."""
+        rng, data = self.rng, self.data(number)
+        new = rng.choice((max(self.segments) + 1, max(self.segments) + 2,
+                          rng.randrange(1, max(self.segments) + 3),
+                          dwalspec.NUMBER_END - 1, dwalspec.NUMBER_END))
+        if dwalmake.segment_name(new) in self.files:
+            return
+        struct.pack_into("<Q", data, 48, new)
+        if self.segments[number].previous >= new:
+            struct.pack_into("<Q", data, 56, new - 1)
+        struct.pack_into("<I", data, 8, crc32(data[12:128]))
+        for offset, _, _ in self.runs[number]:
+            struct.pack_into("<Q", data, offset + 8, new)
+            if self.chance(0.9):    # the watermarks go with it
+                mark = struct.unpack_from("<Q", data, offset + 64)[0]
+                if mark == number:
+                    struct.pack_into("<Q", data, offset + 64, new)
+        self.relink(number, 0)
+        self.files[dwalmake.segment_name(new)] = self.files.pop(
+            dwalmake.segment_name(number))
 
     def change_batch(self, number, index, kind):
         data = self.data(number)
@@ -609,7 +634,27 @@ def compare_summary(tool, path, wanted):
     if bool(told) == (wanted["verdict"] == "clean"):
         problems.append("%s, but %d problems by %s: %s" % (
             wanted["verdict"], len(told), name, told[:1]))
+    flips = {(line["segment"], line["offset"]) for line in told
+             if line.get("name") == "tail-flipped"}
+    bit = wanted["flipped_bit"]
+    if bit and (bit["segment"], bit["offset"]) not in flips:
+        problems.append("flipped bit: %s by SPEC.md (row %s), %s by %s" % (
+            bit, wanted["row"], sorted(flips), name))
+    # 7.8 speaks of the batch at E; the one behind another run is no worse.
+    if flips - wanted["flips"]:
+        problems.append("no flipped bit by SPEC.md (row %s), %s by %s" % (
+            wanted["row"], sorted(flips - wanted["flips"]), name))
     return problems
+
+
+def flips_behind_runs(result):
+    """Where one flipped bit ends a run: {(segment, offset of the byte)}."""
+    found = set()
+    for number, segment in result.segments.items():
+        bit = None if segment.newer else dwalspec.flipped_bit(segment)
+        if bit:
+            found.add((number, bit[0]))
+    return found
 
 
 RECORD_FIELDS = ("lsn", "type", "flags", "tenant", "shard", "size", "segment",
@@ -700,7 +745,8 @@ class Runner:
         write_directory(path, files)
         try:
             result = dwalspec.recover_path(path)
-            wanted = dwalspec.summary(result)
+            wanted = dwalspec.summary(dwalspec.find_flipped_bit(result))
+            wanted["flips"] = flips_behind_runs(result)
             problems = []
             if self.options.checker:
                 problems += compare_summary(self.options.checker, path, wanted)
@@ -735,6 +781,8 @@ class Runner:
         problem = writer.check(result)
         if problem:
             problems.append("only crashed, but: " + problem)
+        if flips_behind_runs(result):
+            problems.append("only crashed, but a flipped bit is seen")
         if result.walk:
             problems += self.flip(seed, writer, files, result)
         return result, problems, ["crash"]
