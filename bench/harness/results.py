@@ -60,6 +60,8 @@ def write(out: Path, bench: Bench,
           done: list[tuple[Section, list[dict]]]) -> None:
     folder = out / "results"
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.json"):
+        old.unlink()  # nothing of another run stays beside this one
     parts = [head(bench, done)]
     for section, raw in done:
         lines = ",\n".join(json.dumps(one) for one in raw)
