@@ -22,7 +22,8 @@
 #include "log.h"
 
 #define THREAD_STACK (256u << 10)
-/* How long dwal_close waits for I/O after a failure. */
+/* How long dwal_close waits for I/O after a failure, and how much longer than
+ * the I/O timeout without one. */
 #define LATE_WAIT_MS 1000
 
 const char *dwal_version(void) {
@@ -570,9 +571,14 @@ static void callers_wait(struct dwal *log) {
     }
 }
 
-/* Stops both threads; false if one of them stays behind with its I/O. */
+/* Stops both threads; false if one of them stays behind with its I/O. The
+ * keeper may be in the middle of a sync: while the log is in order, that has
+ * the time that every I/O has. */
 static bool threads_stop(struct dwal *log) {
-    int64_t deadline = dwal__deadline(dwal__now_ns(), LATE_WAIT_MS);
+    int64_t wait_ms = LATE_WAIT_MS;
+    if (!atomic_load(&log->failed))
+        wait_ms += log->options.io_timeout_ms;
+    int64_t deadline = dwal__deadline(dwal__now_ns(), wait_ms);
     bool stopped = dwal__files_stop(log, deadline);
     atomic_store(&log->stop, true);
     atomic_fetch_add(&log->work, 1);

@@ -407,6 +407,51 @@ static void test_mark_once(void **state) {
     }
 }
 
+static struct dwal__disk_ops slow_ops;
+static _Atomic int slow_syncs;
+
+static int slow_dir_sync(struct dwal__disk *disk, int dir) {
+    (void)disk;
+    if (atomic_load(&slow_syncs) > 0) {
+        atomic_fetch_sub(&slow_syncs, 1);
+        dwal__sleep_ns(1500 * DWAL__NS_PER_MS); /* the slow disk itself */
+    }
+    return dwal__disk_kernel()->ops->dir_sync(dwal__disk_kernel(), dir);
+}
+
+/* A keeper that is in the middle of a slow sync is waited for: nothing was
+ * left behind, and the close says so. */
+static void test_close_waits_for_a_slow_sync(void **state) {
+    struct dwal_error error;
+    struct dwal_options options =
+        options_small(DWAL_SUBMIT_THREAD, DWAL_SYNC_DSYNC);
+    struct dwal__disk disk = {&slow_ops};
+    struct dwal *log = log_open(*state, &options);
+    uint64_t lsn;
+    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    assert_int_equal(dwal_close(log, &error), DWAL_OK);
+    slow_ops = *dwal__disk_kernel()->ops;
+    slow_ops.dir_sync = slow_dir_sync;
+    assert_int_equal(
+        dwal__open_on(&disk, fakeaio_new(), *state, &options, &log, &error),
+        DWAL_OK);
+    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    /* The keeper is done: the next it does is for the rotation. */
+    unsigned prepared;
+    do {
+        sched_yield();
+        pthread_mutex_lock(&log->place_lock);
+        prepared = log->prepared_count;
+        pthread_mutex_unlock(&log->place_lock);
+    } while (prepared < DWAL__PREPARED_MAX);
+    assert_true(dwal__files_settle(log, DWAL__NEVER));
+    atomic_store(&slow_syncs, 1);
+    assert_int_equal(dwal_rotate(log, &error), DWAL_OK);
+    if (dwal_close(log, &error) != DWAL_OK)
+        fail_msg("%s", error.text);
+    atomic_store(&slow_syncs, 0);
+}
+
 /* A copy under way when the log fails does not keep anybody. */
 static void test_failed_log_refuses_at_once(void **state) {
     struct dwal_error error;
@@ -443,6 +488,7 @@ int main(void) {
         TEST(test_backpressure),
         TEST(test_followers_share_a_write),
         TEST(test_mark_once),
+        TEST(test_close_waits_for_a_slow_sync),
         TEST(test_failed_log_refuses_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
