@@ -22,7 +22,8 @@ be there; and after one flipped bit, it is there or it is missed aloud.
     random_damage.py [--runs N] [--seed S] [--oracle] [--checker PATH]
                      [--dumper PATH] [--keep DIR] [--verbose]
 
-Run i uses the seed S + i alone.  Each difference prints its seed; --keep saves
+The logs of corners.py come first, which lie at the limits of SPEC.md.  Then run
+i uses the seed S + i alone.  Each difference prints its seed; --keep saves
 its directory as DIR/<seed>.  Exit status 1 if there was any difference.
 """
 
@@ -38,6 +39,7 @@ import tempfile
 from base64 import b64decode
 from zlib import crc32
 
+import corners
 import dwalmake
 import dwalspec
 
@@ -733,7 +735,7 @@ class Runner:
         self.options = options
         self.home = tempfile.mkdtemp(prefix="dwal-damage-")
         self.rows = {}
-        self.failed = 0
+        self.done = self.failed = 0
 
     def compare(self, seed, files):
         """Decodes a directory with every reader: (Result, differences)."""
@@ -787,6 +789,14 @@ class Runner:
             problems += self.flip(seed, writer, files, result)
         return result, problems, ["crash"]
 
+    def corner(self, name, files, row):
+        """One of the logs of corners.py."""
+        result, problems = self.compare(name.replace("/", "-"), files)
+        if row and result.row != row:
+            problems.append("row: %s wanted, %s by dwalspec (%s)" % (
+                row, result.row, result.why))
+        return result, problems, ["corner"]
+
     def flip(self, seed, writer, files, before):
         """No flipped bit of a live batch makes records go away silently."""
         rng = random.Random("flip %d" % seed)
@@ -811,17 +821,16 @@ class Runner:
                     bit, segment.number, writer.check(result)))
         return problems
 
-    def run(self, seed):
-        self.rows.setdefault("", 0)
+    def run(self, seed, work, *arguments):
+        self.done += 1
         try:
-            work = self.oracle if self.options.oracle else self.damage
-            result, problems, names = work(seed)
+            result, problems, names = work(seed, *arguments)
             self.rows[result.row] = self.rows.get(result.row, 0) + 1
         except (RuntimeError, subprocess.TimeoutExpired, AssertionError) as error:
             problems, names = [str(error)], ["?"]
         if problems:
             self.failed += 1
-            print("seed %d (%s):" % (seed, ", ".join(names)))
+            print("seed %s (%s):" % (seed, ", ".join(names)))
             for problem in problems:
                 print("    " + problem)
 
@@ -829,10 +838,8 @@ class Runner:
         shutil.rmtree(self.home)
         if self.options.verbose:
             for row, count in sorted(self.rows.items()):
-                if row:
-                    print("%8d %s" % (count, row))
-        print("%d passed, %d failed" % (self.options.runs - self.failed,
-                                        self.failed))
+                print("%8d %s" % (count, row))
+        print("%d passed, %d failed" % (self.done - self.failed, self.failed))
         return 1 if self.failed else 0
 
 
@@ -850,8 +857,11 @@ def main():
     if options.keep:
         os.makedirs(options.keep, exist_ok=True)
     runner = Runner(options)
+    for name, files, row in corners.corner_logs():
+        runner.run(name, runner.corner, files, row)
+    work = runner.oracle if options.oracle else runner.damage
     for seed in range(options.seed, options.seed + options.runs):
-        runner.run(seed)
+        runner.run(seed, work)
     return runner.finish()
 
 
