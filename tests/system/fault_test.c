@@ -447,9 +447,10 @@ static void test_close_waits_for_a_slow_sync(void **state) {
     assert_true(dwal__files_settle(log, DWAL__NEVER));
     atomic_store(&slow_syncs, 1);
     assert_int_equal(dwal_rotate(log, &error), DWAL_OK);
+    while (atomic_load(&slow_syncs) > 0) /* it has begun */
+        sched_yield();
     if (dwal_close(log, &error) != DWAL_OK)
         fail_msg("%s", error.text);
-    atomic_store(&slow_syncs, 0);
 }
 
 /* A copy under way when the log fails does not keep anybody. */
