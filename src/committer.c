@@ -509,6 +509,18 @@ static void mark_append(struct dwal *log) {
         log->witnessed = true;
 }
 
+/* When to look for the mark. One that is due while a caller has the role, in a
+ * long I/O perhaps, has to wait: nobody tells us when the role is free, so we
+ * ask again, but not all the time. */
+static int64_t mark_wait(struct dwal *log, bool role_free) {
+    int64_t deadline = mark_deadline(log);
+    if (role_free || deadline == DWAL__NEVER)
+        return deadline;
+    int64_t now = dwal__now_ns();
+    return deadline > now ? deadline
+                          : dwal__deadline(now, log->options.mark_delay_ms);
+}
+
 /* Sleeps until there is something to do. */
 static void thread_sleep(struct dwal *log) {
     uint32_t seen = atomic_load(&log->work);
@@ -520,7 +532,7 @@ static void thread_sleep(struct dwal *log) {
     bool busy = role_free && ((!atomic_load(&log->failed) && work_left(log)) ||
                               (drain && !atomic_load(&log->abandoned)));
     if (!busy && !atomic_load(&log->stop))
-        dwal__futex_wait(&log->work, seen, mark_deadline(log));
+        dwal__futex_wait(&log->work, seen, mark_wait(log, role_free));
     atomic_store(&log->thread_idle, false);
 }
 
