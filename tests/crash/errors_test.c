@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Errors of the operations: each operation of a life fails once, in every way
+ * that it can, and all that follows is checked: nothing is acknowledged that
+ * is not there after a crash, every call comes back in time, and the next open
+ * finds a log and goes on. Then the same for operations that never end, and
+ * for a disk that is full.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "run.h"
+#include "tests/support/check.h"
+
+/* Where a sweep begins, and what it does. */
+struct scene {
+    struct life_plan plan;
+    struct simdisk *sim; /* cloned for each run */
+    struct oracle oracle;
+    struct oracle_found past;
+};
+
+/* ---- what can go wrong ---- */
+
+struct way {
+    const char *text;
+    int64_t result;
+    int effect;
+    int when;
+    bool forever;
+};
+
+static const struct way ways_call[] = {
+    {"EIO, nothing done", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false},
+    {"EIO, done", -EIO, SIM_ALL_DONE, SIM_AT_CALL, false},
+    {"ENOSPC", -ENOSPC, SIM_NOTHING_DONE, SIM_AT_CALL, false},
+    {"EROFS from now on", -EROFS, SIM_NOTHING_DONE, SIM_AT_CALL, true},
+    {"ENOMEM", -ENOMEM, SIM_NOTHING_DONE, SIM_AT_CALL, false},
+};
+
+static const struct way ways_write[] = {
+    {"EIO, nothing done", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false},
+    {"EIO, half done", -EIO, SIM_SOME_DONE, SIM_AT_CALL, false},
+    {"EIO, done", -EIO, SIM_ALL_DONE, SIM_AT_CALL, false},
+    {"ENOSPC, half done", -ENOSPC, SIM_SOME_DONE, SIM_AT_CALL, false},
+    {"EDQUOT from now on", -EDQUOT, SIM_NOTHING_DONE, SIM_AT_CALL, true},
+};
+
+static const struct way ways_submit_write[] = {
+    {"EIO at once", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false},
+    {"EAGAIN once", -EAGAIN, SIM_NOTHING_DONE, SIM_AT_CALL, false},
+    {"EAGAIN from now on", -EAGAIN, SIM_NOTHING_DONE, SIM_AT_CALL, true},
+    {"none taken", 0, SIM_NOTHING_DONE, SIM_AT_CALL, false},
+    {"EIO, nothing done", -EIO, SIM_NOTHING_DONE, SIM_AT_EVENT, false},
+    {"EIO, some done", -EIO, SIM_SOME_DONE, SIM_AT_EVENT, false},
+    {"EIO, done", -EIO, SIM_ALL_DONE, SIM_AT_EVENT, false},
+    {"ENOSPC", -ENOSPC, SIM_NOTHING_DONE, SIM_AT_EVENT, false},
+    {"EINTR", -EINTR, SIM_SOME_DONE, SIM_AT_EVENT, false},
+    {"short", 512, SIM_SOME_DONE, SIM_AT_EVENT, false},
+    {"none written", 0, SIM_NOTHING_DONE, SIM_AT_EVENT, false},
+    {"EIO from now on", -EIO, SIM_SOME_DONE, SIM_AT_EVENT, true},
+};
+
+static const struct way ways_submit_sync[] = {
+    {"EIO at once", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false},
+    {"EAGAIN once", -EAGAIN, SIM_NOTHING_DONE, SIM_AT_CALL, false},
+    {"EIO, nothing done", -EIO, SIM_NOTHING_DONE, SIM_AT_EVENT, false},
+    {"EIO, done", -EIO, SIM_ALL_DONE, SIM_AT_EVENT, false},
+};
+
+static const struct way ways_reap[] = {
+    {"EIO", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false},
+    {"EINVAL from now on", -EINVAL, SIM_NOTHING_DONE, SIM_AT_CALL, true},
+    {"nothing yet", 0, SIM_NOTHING_DONE, SIM_AT_CALL, false},
+};
+
+static const struct way ways_hang[] = {
+    {"never ends", 0, SIM_ALL_DONE, SIM_NEVER, false},
+    {"none ends from now on", 0, SIM_ALL_DONE, SIM_NEVER, true},
+    {"blocks", 0, SIM_ALL_DONE, SIM_BLOCKED, false},
+};
+
+#define WAYS(array, count)                                                     \
+    (*(count) = sizeof(array) / sizeof((array)[0]), (array))
+
+static const struct way *ways_of(enum sim_operation operation, size_t *count) {
+    switch (operation) {
+    case SIM_WRITE:
+        return WAYS(ways_write, count);
+    case SIM_SUBMIT_WRITE:
+        return WAYS(ways_submit_write, count);
+    case SIM_SUBMIT_SYNC:
+        return WAYS(ways_submit_sync, count);
+    case SIM_REAP:
+        return WAYS(ways_reap, count);
+    default:
+        return WAYS(ways_call, count);
+    }
+}
+
+static const struct way *hangs_of(enum sim_operation operation, size_t *count) {
+    const struct way *ways = WAYS(ways_hang, count);
+    bool submits =
+        operation == SIM_SUBMIT_WRITE || operation == SIM_SUBMIT_SYNC;
+    if (submits)
+        return ways;
+    *count -= 2;
+    return ways + 2; /* the others can only block */
+}
+
+/* ---- one run ---- */
+
+/* The process ends here, or the machine: both times the next one finds what
+ * was promised, and goes on. */
+static void life_after(const struct life *life, uint64_t seed, bool power) {
+    static struct oracle_found past;
+    const struct life_snapshot *end =
+        &life->snapshots[life->snapshot_count - 1];
+    struct chooser_random chooser;
+    chooser_random_init(&chooser, seed);
+    struct simdisk *left = power ? simdisk_power_cut(end->sim, &chooser.chooser)
+                                 : simdisk_kill(end->sim);
+    left->capacity = UINT64_MAX;
+    struct simdisk *looked = simdisk_clone(left);
+    past = *run_check(life, end, looked);
+    simdisk_free(looked);
+    uint64_t *ids = malloc(ORACLE_LSN_MAX * sizeof *ids);
+    struct oracle oracle = end->oracle;
+    oracle_next(&oracle, &past, power, ids);
+    struct life_plan plan;
+    struct life next;
+    life_plan_init(&plan, seed);
+    plan.calls = 3;
+    plan.repairs = false;
+    plan.readers = 0;
+    plan.snapshot_share = 0;
+    run.depth = 1;
+    run_life(&next, &plan, left, &oracle, &past);
+    run.depth = 0;
+    life_release(&next);
+    simdisk_free(left);
+    free(ids);
+}
+
+/* @scene with @fault, crashes included. True if the fault struck. */
+static bool scene_run(const struct scene *scene, struct sim_fault *fault,
+                      uint64_t seed) {
+    uint64_t random = seed;
+    struct simdisk *sim = simdisk_clone(scene->sim);
+    struct oracle oracle = scene->oracle;
+    struct oracle_found *past = malloc(sizeof *past);
+    *past = scene->past;
+    oracle.ids = malloc(ORACLE_LSN_MAX * sizeof *oracle.ids);
+    memcpy(oracle.ids, scene->oracle.ids, ORACLE_LSN_MAX * sizeof *oracle.ids);
+    sim->fault = fault;
+    struct life life;
+    run_life(&life, &scene->plan, sim, &oracle, past);
+    for (unsigned i = 0; i < life.snapshot_count; i++) {
+        struct chooser_random chooser;
+        chooser_random_init(&chooser, check_random(&random));
+        struct simdisk *cut =
+            simdisk_power_cut(life.snapshots[i].sim, &chooser.chooser);
+        run_check(&life, &life.snapshots[i], cut);
+        simdisk_free(cut);
+    }
+    life_after(&life, check_random(&random), false);
+    life_after(&life, check_random(&random), true);
+    life_release(&life);
+    run_disk_free(sim, &oracle);
+    free(past);
+    return fault != NULL && fault->struck;
+}
+
+/* ---- sweeps ---- */
+
+typedef const struct way *ways_for(enum sim_operation operation, size_t *count);
+
+/* Every operation of the scene, in every way. */
+static void scene_sweep(const struct scene *scene, ways_for *ways_find,
+                        unsigned share) {
+    struct simdisk *sim = simdisk_clone(scene->sim);
+    struct oracle oracle = scene->oracle;
+    struct oracle_found *past = malloc(sizeof *past);
+    struct life life;
+    *past = scene->past;
+    oracle.ids = calloc(ORACLE_LSN_MAX, sizeof *oracle.ids);
+    run_life(&life, &scene->plan, sim, &oracle, past);
+    uint64_t struck = 0, operations = sim->operations;
+    for (uint64_t at = scene->plan.seed % share; at < operations; at += share) {
+        size_t count;
+        const struct way *ways = ways_find(sim->trace[at].operation, &count);
+        for (size_t i = 0; i < count; i++) {
+            struct sim_fault fault = {.at = at,
+                                      .forever = ways[i].forever,
+                                      .result = ways[i].result,
+                                      .effect = ways[i].effect,
+                                      .when = ways[i].when};
+            snprintf(run.what, sizeof run.what, "operation %" PRIu64 ": %s", at,
+                     ways[i].text);
+            struck += scene_run(scene, &fault, at * 31 + i);
+        }
+    }
+    run.what[0] = '\0';
+    assert_true(struck > operations / share / 8);
+    life_release(&life);
+    run_disk_free(sim, &oracle);
+    free(past);
+}
+
+static void plan_make(struct life_plan *plan, uint64_t seed) {
+    life_plan_init(plan, seed);
+    plan->callers = 2;
+    plan->calls = 5;
+    plan->size_classes = 3;
+    plan->trims = plan->rotations = 10;
+    plan->readers = 0;
+    plan->repairs = false;
+    plan->rests = false;
+    plan->errors = true;
+    plan->snapshot_share = 16;
+    plan->options.io_timeout_ms = 1000;
+    plan->options.append_timeout_ms = 500;
+    plan->options.submit = (int)(seed % 2);
+    plan->options.sync = 1 + (int)(seed / 2 % 2);
+}
+
+/* Nothing there yet. */
+static void scene_new(struct scene *scene, uint64_t seed) {
+    run.seed = seed;
+    plan_make(&scene->plan, seed);
+    scene->sim = run_disk(seed, &scene->oracle, &scene->past);
+}
+
+/* A log that crashed in the middle. */
+static void scene_crashed(struct scene *scene, uint64_t seed) {
+    static struct oracle_found past;
+    struct oracle oracle;
+    struct life life;
+    struct life_plan plan;
+    run.seed = seed;
+    struct simdisk *sim = run_disk(seed, &oracle, &past);
+    life_plan_init(&plan, seed);
+    plan.size_classes = 2;
+    run_life(&life, &plan, sim, &oracle, &past);
+    const struct life_snapshot *last =
+        &life.snapshots[life.snapshot_count * 3 / 4];
+    struct chooser_random chooser;
+    chooser_random_init(&chooser, seed);
+    scene->sim = simdisk_power_cut(last->sim, &chooser.chooser);
+    scene->past = *run_check(&life, last, scene->sim);
+    uint64_t *ids = malloc(ORACLE_LSN_MAX * sizeof *ids);
+    scene->oracle = last->oracle;
+    oracle_next(&scene->oracle, &scene->past, true, ids);
+    life_release(&life);
+    run_disk_free(sim, &oracle);
+    plan_make(&scene->plan, seed);
+}
+
+/* Four kinds of committing, each on a new log and on one that crashed. */
+static void sweep(ways_for *ways_find, unsigned share) {
+    uint64_t seed = check_seed(4);
+    run_begin();
+    for (uint64_t i = 0; i < 8; i++) {
+        struct scene *scene = malloc(sizeof *scene);
+        if (i < 4)
+            scene_new(scene, seed + i);
+        else
+            scene_crashed(scene, seed + i);
+        scene_sweep(scene, ways_find, share);
+        run_disk_free(scene->sim, &scene->oracle);
+        free(scene);
+    }
+    run_summary();
+}
+
+static unsigned share_wanted(unsigned fallback) {
+#ifdef __SANITIZE_ADDRESS__
+    fallback *= 8;
+#endif
+    const char *text = getenv("DWAL_CRASH_SHARE");
+    return text != NULL ? (unsigned)strtoul(text, NULL, 0) : fallback;
+}
+
+static void test_errors(void **state) {
+    (void)state;
+    sweep(ways_of, share_wanted(1));
+}
+
+static void test_hangs(void **state) {
+    (void)state;
+    sweep(hangs_of, share_wanted(1));
+}
+
+/* ---- a full disk ---- */
+
+static void test_full(void **state) {
+    (void)state;
+    uint64_t seed = check_seed(1);
+    run_begin();
+    uint64_t wanted = run_states_wanted(10000);
+    for (uint64_t i = 0; run.states < wanted; i++) {
+        struct scene *scene = malloc(sizeof *scene);
+        scene_new(scene, seed + i);
+        life_plan_init(&scene->plan, seed + i);
+        scene->plan.full = true;
+        scene->plan.readers = 0;
+        scene->plan.options.append_timeout_ms = (int)(i % 3) * 10;
+        /* For two segments at least, which creation needs. */
+        scene->sim->capacity =
+            scene->plan.options.segment_size * (2 + i % 4) + 4096;
+        scene_run(scene, NULL, seed + i);
+        run_disk_free(scene->sim, &scene->oracle);
+        free(scene);
+    }
+    run_summary();
+}
+
+int main(void) {
+    run_watch();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_hangs),
+        cmocka_unit_test(test_full),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every crash of small logs: at every operation of a short life, each
+ * combination of what may have reached the disk. Where there are too many of
+ * them, which is told, a part is looked at, at random.
+ */
+#include <inttypes.h>
+
+#include "run.h"
+#include "tests/support/check.h"
+
+#define COMBINATIONS_MAX 1024u
+
+static uint64_t sampled; /* snapshots with more combinations than that */
+
+static void snapshot_enumerate(const struct life *life,
+                               const struct life_snapshot *snapshot) {
+    struct chooser_all chooser;
+    chooser_all_init(&chooser);
+    unsigned count = 0;
+    do {
+        struct simdisk *cut =
+            simdisk_power_cut(snapshot->sim, &chooser.chooser);
+        run_check(life, snapshot, cut);
+        simdisk_free(cut);
+    } while (++count < COMBINATIONS_MAX && chooser_next(&chooser));
+    if (count < COMBINATIONS_MAX && !chooser.overflow)
+        return;
+    sampled++;
+    for (uint64_t i = 0; i < COMBINATIONS_MAX; i++) {
+        struct chooser_random random;
+        chooser_random_init(&random, i);
+        struct simdisk *cut = simdisk_power_cut(snapshot->sim, &random.chooser);
+        run_check(life, snapshot, cut);
+        simdisk_free(cut);
+    }
+}
+
+/* Lives of one or two callers and small records: few sectors are written that
+ * were not zeros before, and will not be. */
+static void small_life(uint64_t seed) {
+    static struct oracle_found past;
+    struct oracle oracle;
+    struct life_plan plan;
+    struct life life;
+    run.seed = seed;
+    run.depth = 0;
+    struct simdisk *sim = run_disk(seed, &oracle, &past);
+    life_plan_init(&plan, seed);
+    plan.callers = 1 + (unsigned)(seed % 2);
+    plan.calls = 6;
+    plan.size_classes = 2;
+    plan.readers = 0;
+    plan.trims = plan.rotations = 12;
+    plan.snapshot_share = 1;
+    run_life(&life, &plan, sim, &oracle, &past);
+    for (unsigned i = 0; i < life.snapshot_count; i++)
+        snapshot_enumerate(&life, &life.snapshots[i]);
+    life_release(&life);
+    run_disk_free(sim, &oracle);
+}
+
+static void test_small(void **state) {
+    (void)state;
+    uint64_t wanted = run_states_wanted(50000);
+    uint64_t seed = check_seed(1), snapshots = 0;
+    run_begin();
+    sampled = 0;
+    while (run.states < wanted) {
+        small_life(seed++);
+        snapshots++;
+    }
+    run_summary();
+    print_message("%" PRIu64 " lives; at %" PRIu64
+                  " moments there were too many combinations\n",
+                  snapshots, sampled);
+}
+
+int main(void) {
+    run_watch();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_small),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
