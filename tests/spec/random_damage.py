@@ -592,6 +592,18 @@ def write_directory(path, files):
                 file.write(data)
 
 
+def was_changed(path, files):
+    """Whether a directory is not any more what write_directory() made."""
+    if set(os.listdir(path)) != set(files):
+        return True
+    for name, data in files.items():
+        if data is not Unreadable:
+            with open(os.path.join(path, name), "rb") as file:
+                if file.read() != data:
+                    return True
+    return False
+
+
 def json_lines(tool, path):
     """The JSON lines of a C tool; it may only exit, and only with a status."""
     run = subprocess.run([tool, "--json", path], capture_output=True,
@@ -755,6 +767,8 @@ class Runner:
             if self.options.dumper:
                 problems += compare_records(self.options.dumper, path, result,
                                             self.skipping(path))
+            if was_changed(path, files):
+                problems.append("a reader changed the directory")
             if problems and self.options.keep:
                 shutil.copytree(path, os.path.join(self.options.keep, str(seed)),
                                 dirs_exist_ok=True)
