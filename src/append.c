@@ -308,6 +308,19 @@ int dwal_rotate(struct dwal *log, struct dwal_error *error) {
     return code;
 }
 
+/* A mark, so that the trim is below a watermark and its files may go; then the
+ * keeper, who recycles them. Neither changes that the trim is durable, so being
+ * late, or finding no room, is no error. */
+static void trim_settle(struct dwal *log) {
+    struct dwal__need mark = {.kind = DWAL__NEED_SYSTEM,
+                              .room = dwal__record_room(0),
+                              .records = 1,
+                              .type = DWAL__SYSTEM_MARK};
+    if (dwal__commit_system(log, &mark, NULL) == DWAL_OK)
+        dwal__files_settle(
+            log, dwal__deadline(dwal__now_ns(), log->options.io_timeout_ms));
+}
+
 static int trim_commit(struct dwal *log, uint64_t lsn,
                        struct dwal_error *error) {
     int code = ready(log, error);
@@ -327,11 +340,8 @@ static int trim_commit(struct dwal *log, uint64_t lsn,
                               .type = DWAL__SYSTEM_TRIM,
                               .trim_lsn = lsn - 1};
     code = dwal__commit_system(log, &need, error);
-    /* Recycling is the keeper's; its result does not change that the trim is
-     * durable, so being late is not an error. */
     if (code == DWAL_OK)
-        dwal__files_settle(
-            log, dwal__deadline(dwal__now_ns(), log->options.io_timeout_ms));
+        trim_settle(log);
     return code;
 }
 

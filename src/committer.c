@@ -122,6 +122,7 @@ static bool batch_finish(struct dwal *log, struct dwal__batch *batch) {
         .link = log->link,
         .sealed_ns = dwal__wall_ns()};
     assert(header.watermark.lsn < header.first_lsn);
+    batch->watermark = header.watermark.position;
     log->link = dwal__batch_header_encode(&header, batch->bytes);
     return true;
 }
@@ -353,14 +354,35 @@ static void events_reap(struct dwal *log, int64_t until) {
 
 /* ---- publishing ---- */
 
+/* What a start or a trim lets go is retired only when a later batch is durable
+ * whose watermark covers it: so whoever finds a file gone, finds on disk why
+ * [retire]. */
+static void batch_retires(struct dwal *log, const struct dwal__batch *batch) {
+    struct dwal__retirable *waiting = &log->retirable;
+    if (waiting->end.segment != 0 &&
+        dwal__position_compare(batch->watermark, waiting->end) >= 0) {
+        dwal__files_retire(log, waiting);
+        *waiting = (struct dwal__retirable){0};
+    }
+    if (!batch->starts && batch->trim_lsn == 0)
+        return;
+    waiting->end = log->durable.position;
+    waiting->start |= batch->starts;
+    if (batch->trim_lsn == 0)
+        return;
+    waiting->before = batch->segment->header.number;
+    waiting->trim_lsn = batch->trim_lsn;
+    atomic_store(&log->first_lsn, batch->trim_lsn + 1);
+    dwal__view_trim(log->view, batch->trim_lsn + 1);
+}
+
 static void batch_publish(struct dwal *log, struct dwal__batch *batch) {
     log->durable.lsn = batch->first_lsn + batch->lsns - 1;
     log->durable.position = (struct dwal__position){
         batch->segment->header.number, batch->offset + batch->padded};
     log->witnessed = batch->witness;
     dwal__view_write(log->view, &log->durable);
-    if (batch->starts || batch->trim_lsn != 0)
-        dwal__files_durable(log, batch);
+    batch_retires(log, batch);
     dwal__gather_published(log, batch);
     dwal__gather_measured(log, dwal__now_ns() - batch->submitted_ns);
     batch->stage = DWAL__STAGE_FREE;

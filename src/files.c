@@ -422,18 +422,15 @@ static bool retire_step(struct dwal__files *files) {
     return false;
 }
 
-void dwal__files_durable(struct dwal *log, const struct dwal__batch *batch) {
+void dwal__files_retire(struct dwal *log,
+                        const struct dwal__retirable *retirable) {
     struct dwal__files *files = log->files;
     pthread_mutex_lock(&files->lock);
-    if (batch->starts)
+    if (retirable->start)
         files->start_durable = true;
-    if (batch->trim_lsn != 0) {
-        files->retire_before = batch->segment->header.number;
-        files->retire_lsn = batch->trim_lsn;
-        if (batch->trim_lsn + 1 > atomic_load(&log->first_lsn)) {
-            atomic_store(&log->first_lsn, batch->trim_lsn + 1);
-            dwal__view_trim(log->view, batch->trim_lsn + 1);
-        }
+    if (retirable->trim_lsn != 0) {
+        files->retire_before = retirable->before;
+        files->retire_lsn = retirable->trim_lsn;
     }
     files->requests++;
     pthread_mutex_unlock(&files->lock);

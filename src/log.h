@@ -128,7 +128,7 @@ struct dwal__batch {
 
     /* role */
     enum dwal__batch_stage stage;
-    uint32_t link_out; /* CRC of its header */
+    struct dwal__position watermark; /* what its header says was durable */
     int64_t submitted_ns;
     int64_t result; /* of the write, or of the sync over it */
     bool slow_told;
@@ -145,6 +145,15 @@ struct dwal__view {
     uint64_t lock_device; /* registry key: the LOCK file */
     uint64_t lock_inode;
     struct dwal__view *next;
+};
+
+/* Which files a durable start or trim lets go, once a watermark on disk says
+ * that it is durable [retire]. */
+struct dwal__retirable {
+    struct dwal__position end; /* of its batch; {0, 0}: nothing is waiting */
+    bool start;                /* dead files may go */
+    uint64_t before;           /* trimmed files below this segment may go … */
+    uint64_t trim_lsn;         /* … if they end at or below this LSN */
 };
 
 /* What gather.c remembers. */
@@ -226,6 +235,7 @@ struct dwal {
     _Atomic uint64_t submitted; /* sequences below are under I/O or done */
     _Atomic uint32_t in_flight; /* operations in the kernel */
     struct dwal__gather gather;
+    struct dwal__retirable retirable; /* durable, not yet witnessed */
     bool syncing;
     bool sync_slow_told;
     int64_t sync_submitted_ns;
@@ -389,8 +399,9 @@ int dwal__files_create(struct dwal *log, struct dwal_error *error);
 int dwal__files_start(struct dwal *log, struct dwal_error *error);
 /* Asks for a prepared segment. place_lock held. */
 void dwal__files_want(struct dwal *log);
-/* With the role: a batch became durable that is a start or has a trim. */
-void dwal__files_durable(struct dwal *log, const struct dwal__batch *batch);
+/* With the role: what @retirable lets go may be retired now. */
+void dwal__files_retire(struct dwal *log,
+                        const struct dwal__retirable *retirable);
 /* Waits until all that may be retired by now is; false: not by @deadline. */
 bool dwal__files_settle(struct dwal *log, int64_t deadline);
 /* Stops the thread; false if it did not stop by @deadline. */

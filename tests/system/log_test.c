@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "recover/reader.h"
 #include "src/log.h"
 #include "tests/support/check.h"
 #include "tests/support/tempdir.h"
@@ -340,6 +341,35 @@ static void test_rotate_and_trim(void **state) {
     assert_true(tempdir_count(*state, ".spare") <= 2);
 }
 
+/* [retire] A reader of a live log whose every record was trimmed, and which went
+ * on in a new segment, finds nothing, and nothing wrong: each file that is gone
+ * is explained by a watermark on disk. */
+static void test_live_reader_after_trim(void **state) {
+    struct dwal_options options = options_small(DWAL_CREATE_NEW);
+    struct dwal *log = log_open(*state, &options);
+    for (uint64_t round = 0; round < 5; round++) {
+        for (uint64_t i = 1; i <= 3; i++)
+            commit(log, 3 * round + i, 10);
+        assert_int_equal(dwal_trim(log, 3 * round + 4, NULL), DWAL_OK);
+        assert_int_equal(dwal_rotate(log, NULL), DWAL_OK);
+        struct dwal__disk *disk = dwal__disk_kernel();
+        struct dwal__reader_options look = {
+            .disk = disk, .dir = disk->ops->dir_open(disk, *state)};
+        struct dwal__reader *reader;
+        struct dwal__reader_item item;
+        struct dwal_error error;
+        if (dwal__reader_open(&look, &reader, &error) != DWAL_OK)
+            fail_msg("%s", error.text);
+        assert_true(dwal__reader_live(reader));
+        int code = dwal__reader_next(reader, &item, &error);
+        check_that(code == DWAL_END, "round %llu: %s",
+                   (unsigned long long)round, error.text);
+        dwal__reader_close(reader);
+        disk->ops->close(disk, look.dir);
+    }
+    log_close(log);
+}
+
 /* A trimmed log runs on a bounded number of files. */
 static void test_recycling(void **state) {
     struct dwal_options options = options_small(DWAL_CREATE_NEW);
@@ -603,6 +633,7 @@ int main(void) {
         TEST(test_batch),
         TEST(test_rotate_and_trim),
         TEST(test_recycling),
+        TEST(test_live_reader_after_trim),
         TEST(test_reopen_often),
         TEST(test_age),
         TEST(test_threads_caller),
