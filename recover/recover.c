@@ -337,6 +337,7 @@ static int segment_scan(void *argument, struct dwal__found_segment *segment) {
     uint64_t offset;
     int error = dwal__segment_scan(&context->feed, segment,
                                    context->starts + first, last - first,
+                                   context->options->verify_bytes == UINT64_MAX,
                                    &context->recovery->watermark, &offset);
     return error == 0 ? DWAL_OK
                       : segment_failed(context, segment->number, offset, error);

@@ -351,7 +351,8 @@ static int segment_open(struct dwal__feed *feed,
 
 static int segment_walk(struct run *run,
                         struct dwal__found_segment *const *names,
-                        size_t name_count, struct dwal__watermark *evidence) {
+                        size_t name_count, bool whole,
+                        struct dwal__watermark *evidence) {
     struct dwal__found_segment *const *names_end = names + name_count;
     for (;;) {
         struct look look;
@@ -360,7 +361,11 @@ static int segment_walk(struct run *run,
             return error;
         if (!look_valid(&look)) {
             error = run_end(run, &look);
-            return error != 0 ? error : behind_scan(run, evidence);
+            /* SPEC 11, lemma: what is behind cannot raise it any more, and
+             * with evidence beyond, the tail of this one decides nothing. */
+            bool enough =
+                !whole && evidence->position.segment > run->segment->number;
+            return error != 0 || enough ? error : behind_scan(run, evidence);
         }
         error = run_take(run, &look, evidence);
         if (error != 0)
@@ -372,8 +377,8 @@ static int segment_walk(struct run *run,
 int dwal__segment_scan(struct dwal__feed *feed,
                        struct dwal__found_segment *segment,
                        struct dwal__found_segment *const *names,
-                       size_t name_count, struct dwal__watermark *evidence,
-                       uint64_t *offset) {
+                       size_t name_count, bool whole,
+                       struct dwal__watermark *evidence, uint64_t *offset) {
     assert(segment->well_formed && !segment->scanned);
     struct run run = run_begin(feed, segment);
     *offset = run.offset;
@@ -383,7 +388,7 @@ int dwal__segment_scan(struct dwal__feed *feed,
     char name[DWAL__NAME_SIZE];
     int error = segment_open(feed, segment, name);
     if (error == 0)
-        error = segment_walk(&run, names, name_count, evidence);
+        error = segment_walk(&run, names, name_count, whole, evidence);
     dwal__feed_close(feed);
     *offset = run.offset;
     if (error != 0)

@@ -24,7 +24,8 @@ int dwal__segment_load(struct dwal__feed *feed,
                        enum dwal__finding_kind *kind, uint64_t *offset);
 
 /*
- * Scans a well-formed segment to its last block: fills all members from scanned
+ * Scans a well-formed segment to its last block, or, unless @whole, only to the
+ * end of its run where @evidence lies in a higher segment anyway: fills all members from scanned
  * to left_over_lsn, and started and those beside it once more. Raises @evidence
  * to the largest watermark found.
  *
@@ -34,8 +35,8 @@ int dwal__segment_load(struct dwal__feed *feed,
 int dwal__segment_scan(struct dwal__feed *feed,
                        struct dwal__found_segment *segment,
                        struct dwal__found_segment *const *names,
-                       size_t name_count, struct dwal__watermark *evidence,
-                       uint64_t *offset);
+                       size_t name_count, bool whole,
+                       struct dwal__watermark *evidence, uint64_t *offset);
 
 /* Sets *@found if any block of a well-formed segment shows a batch of this use:
  * readable, newer or damaged (SPEC 7.1). */

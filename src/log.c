@@ -601,6 +601,9 @@ int dwal_close(struct dwal *log, struct dwal_error *error) {
             code = dwal__failure_report(log, error);
         }
         callers_wait(log);
+        /* Or the files that each open prepares would pile up. */
+        if (code == DWAL_OK)
+            dwal__files_settle(log, deadline);
         if (!threads_stop(log)) {
             if (code == DWAL_OK)
                 dwal__error_set(error, DWAL_EFAILED, 0, "%s", log->path);

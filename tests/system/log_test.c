@@ -400,6 +400,9 @@ static void test_reopen_often(void **state) {
         log_close(log);
     }
     verify(*state, 1, 100, sizes);
+    /* What each of the opens prepared was retired by the next one. */
+    assert_int_equal(tempdir_count(*state, ".wal"), 100 + DWAL__PREPARED_MAX);
+    assert_true(tempdir_count(*state, ".spare") <= 2);
 }
 
 static void test_age(void **state) {
