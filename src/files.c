@@ -280,7 +280,7 @@ static bool prepare_wanted(struct dwal *log, uint64_t *wanted, bool *first) {
     *wanted = log->prepare_wanted;
     *first = log->segment == NULL && log->prepared_count == 0;
     bool needed =
-        log->prepared_count < DWAL__PREPARED_MAX &&
+        log->prepared_count < DWAL__PREPARED_MAX && !log->shut &&
         (log->prepare_errno == 0 || log->prepare_wanted != log->prepare_tried);
     pthread_mutex_unlock(&log->place_lock);
     return needed && !atomic_load(&log->failed);
