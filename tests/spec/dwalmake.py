@@ -226,11 +226,13 @@ class Disk:
 class InFlight:
     """A sealed batch on its way to the disk."""
 
-    __slots__ = ("write", "segment", "end", "first", "last", "done", "then")
+    __slots__ = ("write", "segment", "end", "first", "last", "mark", "done",
+                 "then")
 
-    def __init__(self, write, segment, end, first, last, then):
+    def __init__(self, write, segment, end, first, last, mark, then):
         self.write, self.segment, self.end = write, segment, end
         self.first, self.last, self.done = first, last, False
+        self.mark = mark            # the place in its watermark
         self.then = then            # called when it is in the durable prefix
 
 
@@ -293,7 +295,9 @@ class Writer:
         self.flying = []            # InFlight, in log order
         self.durable = (0, 0, 0)    # LSN, segment, offset
         self.next_lsn = 1
-        self.trim = self.durable_trim = 0
+        self.proven = (0, 0)        # the largest watermark that is durable
+        self.trim = 0
+        self.trims = []             # (place behind it, trim point), durable
         self.blob, self.blob_age = b"", 0
         self.witnessed = True       # the last batch is a witness, or none
         self.clock = 1_700_000_000_000_000_000
@@ -346,19 +350,24 @@ class Writer:
 
     def retire_some(self, chance=0.7):
         """Some of what 11.7 allows; the rest is left for later."""
-        newest_start_durable = (self.maker is not None and self.live
-                                and self.durable[1] == self.maker.number)
-        if newest_start_durable:
-            for number in sorted(self.dead, reverse=True):
+        if self.live and self.maker and self.live[-1].batches:
+            start_end = self.live[-1].batches[0][0]
+            proven = self.proven >= (self.maker.number, start_end)
+            for number in sorted(self.dead, reverse=True) if proven else ():
                 if self.rng.random() > chance:
                     break
                 self.retire(number)
                 self.dead.remove(number)
-        while (len(self.live) > 1 and self.live[0].last <= self.durable_trim
-                and self.live[1].first <= self.durable_trim + 1
-                and self.trim_segment > self.live[0].number
-                and self.rng.random() < chance):
-            self.retire(self.live.pop(0).number)
+        while len(self.live) > 1 and self.rng.random() < chance:
+            lowest, next_one = self.live[:2]
+            # A trim in a later segment that covers all of the lowest.
+            trim = max((trim for place, trim in self.trims
+                        if place <= self.proven and place[0] > lowest.number),
+                       default=-1)
+            if max(lowest.last, next_one.first - 1) > trim:
+                break
+            self.live.pop(0)
+            self.retire(lowest.number)
 
     # -- batches --------------------------------------------------------
 
@@ -370,7 +379,7 @@ class Writer:
         write = self.disk.submit(maker.name, offset, made)
         last = first + applications - 1
         self.flying.append(InFlight(write, maker.number, maker.tail, first,
-                                    last, then))
+                                    last, self.durable[1:], then))
         self.live[-1].last = last
         self.live[-1].batches.append((maker.tail, maker.link, first, last))
         self.next_lsn = last + 1
@@ -396,6 +405,7 @@ class Writer:
         while self.flying and self.flying[0].done:
             batch = self.flying.pop(0)
             self.durable = (batch.last, batch.segment, batch.end)
+            self.proven = max(self.proven, batch.mark)
             self.promise.acked = max(self.promise.acked, batch.last)
             if batch.then:
                 batch.then()
@@ -423,7 +433,7 @@ class Writer:
         trim, age = self.trim, self.blob_age
 
         def durable():
-            self.trim_is_durable(trim, successor.number)
+            self.trim_is_durable(trim)
             self.blob_is_durable(age)
             if then:
                 then()
@@ -443,13 +453,8 @@ class Writer:
 
     # -- what callers ask -----------------------------------------------
 
-    trim_segment = 0
-
-    def trim_is_durable(self, trim, segment):
-        if trim > self.durable_trim:
-            self.durable_trim, self.trim_segment = trim, segment
-        elif trim == self.durable_trim:
-            self.trim_segment = max(self.trim_segment, segment)
+    def trim_is_durable(self, trim):
+        self.trims.append((self.durable[1:], trim))
         self.promise.trim = max(self.promise.trim, trim)
 
     def blob_is_durable(self, age):
@@ -501,14 +506,14 @@ class Writer:
                 return
         first = self.next_lsn
         lsn = first
-        trim, age, number = self.trim, self.blob_age, self.maker.number
+        trim, age = self.trim, self.blob_age
         for payload, fields in wanted:
             if isinstance(fields, dict):
                 self.promise.history[lsn] = (payload, fields)
                 lsn += 1
 
         def durable():
-            self.trim_is_durable(trim, number)
+            self.trim_is_durable(trim)
             self.blob_is_durable(age)
         self.seal(records, first, lsn - first, durable)
 
@@ -660,7 +665,7 @@ class Writer:
         self.next_lsn = result.durable_lsn + 1
         self.durable = (result.durable_lsn,) + result.end
         self.trim, self.blob = result.trim, result.metadata
-        self.durable_trim, self.trim_segment = 0, 0
+        self.proven, self.trims = result.watermark[:2], []
         promise = self.promise = Promise()
         self.before_cut = None
         promise.acked, promise.trim = result.durable_lsn, result.trim
