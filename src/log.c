@@ -535,12 +535,38 @@ static int log_flush(struct dwal *log, int64_t deadline,
     return dwal__wait_sequence(log, last, sealed - 1, deadline, error);
 }
 
+/* Room for one more batch where the log ends: in a new segment if the one in
+ * use is full. DWAL_OK, the codes of a reservation, or of a wait. */
+static int segment_begin(struct dwal *log, int64_t deadline,
+                         struct dwal_error *error) {
+    pthread_mutex_lock(&log->place_lock);
+    bool full =
+        log->rotate || log->segment_offset == log->segment->header.segment_size;
+    pthread_mutex_unlock(&log->place_lock);
+    if (!full)
+        return DWAL_OK;
+    struct dwal__need need = {.kind = DWAL__NEED_SEGMENT};
+    struct dwal__place place;
+    int code = dwal__place_reserve(log, &need, &place, error);
+    if (code != DWAL_OK || place.batch == NULL)
+        return code;
+    dwal__committer_kick(log);
+    return dwal__wait_sequence(log, place.batch, place.sequence, deadline,
+                               error);
+}
+
 /* The clean end: all that was appended, then a close in a batch of its own,
- * whose watermark covers all of it. */
+ * whose watermark covers all of it: a start beside it would be one more that
+ * it does not cover, and what stands behind it would look torn (SPEC 7.6). */
 static int clean_end(struct dwal *log, int64_t deadline,
                      struct dwal_error *error) {
     int code = log_flush(log, deadline, error);
     if (code != DWAL_OK || atomic_load(&log->sealed) == 0)
+        return code;
+    code = segment_begin(log, deadline, error);
+    if (code == DWAL_EAGAIN || code == DWAL_ENOSPC)
+        return DWAL_OK;
+    if (code != DWAL_OK)
         return code;
     struct dwal__need need = {.kind = DWAL__NEED_SYSTEM,
                               .room = dwal__record_room(0),
