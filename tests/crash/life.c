@@ -469,6 +469,19 @@ static bool life_open(struct life *life) {
     return true;
 }
 
+/* Longer than until a mark is due, and one more if that began a segment
+ * [mark-once]. */
+static void life_rest(struct life *life) {
+    sched_sleep(3 * 250 * MS);
+    durable_note(life);
+    life->oracle.rested = life->plan.options.mark_delay_ms > 0 &&
+                          !life->plan.errors && !life->plan.full &&
+                          atomic_load(&life->log->sealed) > 0;
+    if (life->plan.snapshot_share > 0)
+        snapshot_take(life);
+    life->oracle.rested = false;
+}
+
 static void life_close(struct life *life) {
     struct dwal_error error;
     struct dwal *log = life->log;
@@ -519,7 +532,7 @@ static void *life_main(void *argument) {
     while (count > 0)
         sched_join(numbers[--count]);
     if (life->plan.rests)
-        sched_sleep(400 * MS);
+        life_rest(life);
     life_close(life);
     if (life->sim->flight_count > 0)
         busy_check(life);

@@ -112,6 +112,11 @@ static void recovery_take(const struct dwal__recovery *recovery,
     found->durable_lsn = recovery->durable_lsn;
     found->end = recovery->end;
     found->watermark = recovery->watermark;
+    for (size_t i = 0; i < recovery->segment_count; i++) {
+        const struct dwal__found_segment *segment = &recovery->segments[i];
+        if (segment->number == recovery->end.segment)
+            found->covered = segment->run_witness && segment->run_covered;
+    }
     found->undecidable = recovery->undecidable;
     found->undecidable_from = recovery->undecidable_from;
     found->undecidable_to = recovery->undecidable_to;
@@ -240,6 +245,11 @@ static bool verdict_check(const struct oracle *oracle,
     if (oracle->closed && (found->verdict != DWAL__VERDICT_CLEAN ||
                            strcmp(found->row, "closed") != 0))
         return broken(text, "closed, but the row is %s", found->row);
+    /* Then what stands behind it, in a recycled file, means nothing. */
+    if ((oracle->closed || oracle->rested) &&
+        (found->verdict != DWAL__VERDICT_CLEAN || !found->covered))
+        return broken(text, "%s, but the last batch is no witness (%s)",
+                      oracle->closed ? "closed" : "at rest", found->row);
     if (found->undecidable &&
         (found->verdict != DWAL__VERDICT_TORN ||
          found->undecidable_from != found->durable_lsn + 1 ||
@@ -294,7 +304,7 @@ void oracle_next(struct oracle *oracle, const struct oracle_found *found,
     memset(ids, 0, ORACLE_LSN_MAX * sizeof *ids);
     oracle->ids = ids;
     oracle->life++;
-    oracle->closed = false;
+    oracle->closed = oracle->rested = false;
     if (found->code != DWAL_OK) /* there is no log yet */
         return;
     for (uint64_t lsn = found->first_lsn; lsn <= found->durable_lsn; lsn++)

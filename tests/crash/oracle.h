@@ -40,6 +40,7 @@ struct oracle {
     uint64_t *ids; /* by LSN, as far as append returned; shared */
     bool created;  /* an open returned 0, so there is a log */
     bool closed;   /* by the last life, with a close */
+    bool rested;   /* nothing is under way, and a mark was due */
     uint64_t acked_lsn;
     struct dwal__position acked_end;
     uint64_t acked_first; /* trimmed below this */
@@ -54,6 +55,7 @@ struct oracle_found {
     uint64_t first_lsn, durable_lsn;
     struct dwal__position end;
     struct dwal__watermark watermark;
+    bool covered; /* the last batch says that all before it was durable */
     bool undecidable;
     uint64_t undecidable_from, undecidable_to;
     int read_code;       /* why reading ended */
