@@ -6,8 +6,9 @@
  * each flush. Waiting for them, a little, puts all of them on every flush.
  *
  * The wait is bounded by a quarter of the measured flush, ends as soon as as
- * many records are there as callers are expected, never happens for a lone
- * caller, and stops for a while when it did not pay. It costs no timer when it
+ * many callers are there as are expected, and never happens for a lone caller.
+ * Whether it pays is measured: where the callers take longer to come back than
+ * the flush takes, two cohorts in turns are better. It costs no timer when it
  * is short, and one futex sleep when it is long.
  *
  * Invariant: gathering only delays a seal; it decides nothing about durability.
@@ -21,19 +22,24 @@
 
 /* A flush counts with this share in the average. */
 #define FLUSH_SHARE 8
+/* Batches of a short try, and those that go the better way after it. */
+#define TRY_BATCHES 32
+#define KEEP_BATCHES 1024
+/* Waiting is kept if it is not clearly worse: it also spares writes. */
+#define PAYS 1.03
 /* Of the flush, how long to wait at most. */
 #define WAIT_SHARE 4
 /* Below this a sleep costs more than it saves. */
 #define SLEEP_MIN_NS 100000
-/* After so many waits in vain, none for so many batches. */
-#define MISSES_MAX 4
-#define PAUSE_BATCHES 64
 
 void dwal__gather_measured(struct dwal *log, int64_t flush_ns) {
-    struct dwal__gather *gather = &log->gather;
-    if (gather->flush_ns == 0)
-        gather->flush_ns = flush_ns;
-    gather->flush_ns += (flush_ns - gather->flush_ns) / FLUSH_SHARE;
+    int64_t average =
+        atomic_load_explicit(&log->flush_ns, memory_order_relaxed);
+    if (average == 0)
+        average = flush_ns;
+    atomic_store_explicit(&log->flush_ns,
+                          average + (flush_ns - average) / FLUSH_SHARE,
+                          memory_order_relaxed);
 }
 
 static uint32_t committers(struct dwal__batch *batch) {
@@ -71,7 +77,8 @@ static void gather_sleep(struct dwal *log, struct dwal__batch *batch,
 static uint32_t cohort_wait(struct dwal *log, struct dwal__batch *batch,
                             uint32_t target) {
     int64_t now = dwal__now_ns();
-    int64_t deadline = now + log->gather.flush_ns / WAIT_SHARE;
+    int64_t flush = atomic_load_explicit(&log->flush_ns, memory_order_relaxed);
+    int64_t deadline = now + flush / WAIT_SHARE;
     uint32_t got = committers(batch);
     while (now < deadline && got < target && !atomic_load(&log->failed) &&
            atomic_load(&log->open) == batch) {
@@ -85,24 +92,44 @@ static uint32_t cohort_wait(struct dwal *log, struct dwal__batch *batch,
     return got;
 }
 
+/* Whether waiting pays is tried out: a few batches with, a few without, then
+ * many the better way, and so on. */
+static bool way_choose(struct dwal__gather *gather, uint32_t arrived,
+                       int64_t now) {
+    gather->records += arrived;
+    if (gather->batches > 0) {
+        gather->batches--;
+        return gather->waiting;
+    }
+    if (gather->since_ns != 0 && now > gather->since_ns)
+        gather->rate[gather->waiting] =
+            (double)gather->records / (double)(now - gather->since_ns);
+    bool better = gather->rate[true] * PAYS >= gather->rate[false];
+    bool tried = gather->rate[!gather->waiting] != 0;
+    /* After the better way, a short try of the other one; it forgets its rate,
+     * so that it is measured anew, and the better way follows again. */
+    if (gather->kept || !tried) {
+        gather->waiting = !gather->waiting;
+        gather->batches = TRY_BATCHES;
+        gather->kept = false;
+    } else {
+        gather->waiting = better;
+        gather->batches = KEEP_BATCHES;
+        gather->kept = true;
+    }
+    gather->records = 0;
+    gather->since_ns = now;
+    return gather->waiting;
+}
+
 void dwal__gather_wait(struct dwal *log) {
     struct dwal__gather *gather = &log->gather;
     struct dwal__batch *batch = atomic_load(&log->open);
     uint32_t target = gather->expected;
     uint32_t before = committers(batch);
     gather->expected = gather->released = 0;
-    if (log->options.gather == DWAL_GATHER_OFF || before == 0 || target < 2 ||
-        before >= target)
+    if (log->options.gather == DWAL_GATHER_OFF || before == 0 || target < 2)
         return;
-    if (gather->pause > 0) {
-        gather->pause--;
-        return;
-    }
-    uint32_t got = cohort_wait(log, batch, target);
-    bool paid = (got - before) * 2 >= target - before;
-    gather->misses = paid ? 0 : gather->misses + 1;
-    if (gather->misses == MISSES_MAX) {
-        gather->misses = 0;
-        gather->pause = PAUSE_BATCHES;
-    }
+    if (way_choose(gather, before, dwal__now_ns()) && before < target)
+        cohort_wait(log, batch, target);
 }

@@ -158,11 +158,14 @@ struct dwal__retirable {
 
 /* What gather.c remembers. */
 struct dwal__gather {
-    int64_t flush_ns;  /* average from submission to completion */
     uint32_t released; /* callers let go since the last seal */
     uint32_t expected; /* … and those who wait already */
-    unsigned misses;   /* waits in vain, in a row */
-    unsigned pause;    /* batches left without waiting */
+    bool waiting;      /* the way that is being tried, or kept */
+    bool kept;         /* the latter */
+    unsigned batches;  /* left of this try */
+    uint64_t records;  /* that it carried */
+    int64_t since_ns;  /* when it began */
+    double rate[2];    /* records a second without and with waiting; 0: ? */
 };
 
 enum dwal__log_phase {
@@ -202,6 +205,7 @@ struct dwal {
     _Atomic int64_t segment_deadline;
     _Atomic uint32_t gather_target; /* futex: callers waited for, 0: none */
     _Atomic uint32_t yield_pause;   /* waits left without yielding */
+    _Atomic int64_t flush_ns;       /* average from submission to completion */
 
     /* ---- place_lock ---- */
     _Alignas(DWAL__CACHE_LINE) pthread_mutex_t place_lock;
