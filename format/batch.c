@@ -154,6 +154,7 @@ static bool batch_header_fields_valid(const struct dwal__batch_header *h,
                                   DWAL__RECORD_HEADER_SIZE &&
            h->lsn_count <= h->record_count && h->first_lsn >= 1 &&
            h->first_lsn <= DWAL__LSN_MAX &&
+           h->lsn_count <= DWAL__LSN_MAX - h->first_lsn + 1 &&
            h->watermark.lsn < h->first_lsn &&
            dwal__position_compare(h->watermark.position, own) <= 0;
 }

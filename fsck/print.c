@@ -451,7 +451,11 @@ static void recovery_json(struct dwal__json *json,
     dwal__json_u64(json, "batches", settled ? batches : 0);
     dwal__json_u64(json, "records",
                    settled && first <= durable ? durable - first + 1 : 0);
-    dwal__json_u64(json, "bytes", recovery->bytes_read);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < recovery->segment_count; i++)
+        bytes += recovery->segments[i].file_size;
+    dwal__json_u64(json, "bytes", bytes);
+    dwal__json_u64(json, "bytes_read", recovery->bytes_read);
 }
 
 void dwal__print_summary(const struct dwal__check *check,

@@ -218,6 +218,7 @@ def fields_are_right(header, segment, offset):
             and header.records * 32 <= header.size - 128
             and header.applications <= header.records
             and 1 <= header.first < LSN_END
+            and header.first + header.applications <= LSN_END
             and header.mark_lsn < header.first
             and header.watermark <= (segment.number, offset))
 
@@ -593,7 +594,10 @@ def left_over(result):
     found = []
     for n, segment in sorted(result.segments.items()):
         if n >= number:
-            begin = offset if n == number else segment.block
+            begin = offset
+            if n > number:
+                found += [batch.header for batch in segment.run]
+                begin = segment.run_end
             found += [header for _, _, header in headers_from(segment, begin)]
     return found
 
