@@ -14,7 +14,7 @@
  * A batch has a sequence number; its descriptor is batches[sequence % COUNT].
  * Sequences grow through four borders, each only ever moved up:
  *
- *     completed <= submitted <= finished = submitted <= sealed <= opened
+ *     completed <= submitted <= sealed <= opened
  *
  *   opened     batches that callers may reserve in: none or one, the newest
  *   sealed     complete but for copies still on their way (filled < records)
@@ -36,9 +36,10 @@
  *
  * Pairings of atomics that are not relaxed are explained where they stand; the
  * two that matter most:
- *   durable   publish() stores durable_lsn, then bumps batch.wake; a waiter
- *             loads batch.wake, then durable_lsn, then sleeps on the value of
- *             wake that it loaded: no wake-up is lost.
+ *   durable   batch_publish stores completed, bumps batch.wake, then looks for
+ *             waiters; a waiter counts itself, loads wake, looks at completed,
+ *             then sleeps on the value of wake that it loaded: no wake-up is
+ *             lost.
  *   idle      a caller makes its record visible, then looks whether the thread
  *             is idle; the thread declares itself idle, then looks for records
  *             (Dekker; both sides sequentially consistent).
@@ -170,12 +171,10 @@ struct dwal__gather {
 
 enum dwal__log_phase {
     DWAL__PHASE_IDLE, /* nothing was appended yet: no thread, no I/O */
-    DWAL__PHASE_ACTIVE,
-    DWAL__PHASE_CLOSED
+    DWAL__PHASE_ACTIVE
 };
 
-/* What the keeper may be asked for. */
-struct dwal__files;
+struct dwal__files; /* the keeper's, files.c */
 
 struct dwal {
     struct dwal_options options;
