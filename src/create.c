@@ -79,7 +79,10 @@ static int lock_make(struct dwal *log) {
     if (handle < 0)
         return handle;
     ssize_t written = ops->write(log->disk, handle, line, DWAL__LOCK_SIZE, 0);
-    error = written < 0 ? (int)written : ops->sync(log->disk, handle);
+    if (written == DWAL__LOCK_SIZE)
+        error = ops->sync(log->disk, handle);
+    else
+        error = written < 0 ? (int)written : -EIO;
     ops->close(log->disk, handle);
     if (error == 0)
         error = ops->rename(log->disk, log->dir, making, DWAL__LOCK_NAME);

@@ -125,8 +125,8 @@ static int file_prepare(struct dwal__files *files,
     header->crc = dwal__segment_header_encode(header, files->block);
     ssize_t written = ops->write(log->disk, segment->handle, files->block,
                                  header->block_size, 0);
-    if (written < 0)
-        return (int)written;
+    if (written != (ssize_t)header->block_size)
+        return written < 0 ? (int)written : -EIO;
     if (ops->written_until(log->disk, segment->handle, &segment->filled) != 0)
         segment->filled = 0;
     segment->filled -= segment->filled % header->block_size;
@@ -206,8 +206,8 @@ static int fill_chunk(struct dwal__files *files,
     size_t size = left < FILL_CHUNK ? (size_t)left : FILL_CHUNK;
     ssize_t written = ops->write(log->disk, segment->handle, files->zeros, size,
                                  segment->filled);
-    if (written < 0)
-        return (int)written;
+    if (written != (ssize_t)size)
+        return written < 0 ? (int)written : -EIO;
     segment->filled += size;
     return 0;
 }

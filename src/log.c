@@ -599,12 +599,11 @@ static void callers_wait(struct dwal *log) {
 
 /* Stops both threads; false if one of them stays behind with its I/O. The
  * keeper may be in the middle of a sync: while the log is in order, that has
- * the time that every I/O has. */
-static bool threads_stop(struct dwal *log) {
-    int64_t wait_ms = LATE_WAIT_MS;
-    if (!atomic_load(&log->failed))
-        wait_ms += log->options.io_timeout_ms;
-    int64_t deadline = dwal__deadline(dwal__now_ns(), wait_ms);
+ * until @close_deadline. */
+static bool threads_stop(struct dwal *log, int64_t close_deadline) {
+    int64_t deadline = dwal__deadline(dwal__now_ns(), LATE_WAIT_MS);
+    if (!atomic_load(&log->failed) && deadline < close_deadline)
+        deadline = close_deadline;
     bool stopped = dwal__files_stop(log, deadline);
     atomic_store(&log->stop, true);
     atomic_fetch_add(&log->work, 1);
@@ -630,7 +629,7 @@ int dwal_close(struct dwal *log, struct dwal_error *error) {
         /* Or the files that each open prepares would pile up. */
         if (code == DWAL_OK)
             dwal__files_settle(log, deadline);
-        if (!threads_stop(log)) {
+        if (!threads_stop(log, deadline)) {
             if (code == DWAL_OK)
                 dwal__error_set(error, DWAL_EFAILED, 0, "%s", log->path);
             code = dwal__error_step(error, DWAL_EFAILED,
