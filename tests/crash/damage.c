@@ -58,7 +58,7 @@ static void sector_damage(struct simdisk *sim, struct sim_inode *inode,
                           struct damage *damage) {
     uint8_t bytes[SIM_SECTOR];
     char other_name[SIM_NAME_SIZE];
-    size_t other_index;
+    size_t other_index = 0;
     sector_bytes(simdisk_sector(inode, index), bytes);
     if (damage->kind == DAMAGE_FLIP) {
         damage->bit = (unsigned)(check_random(random) % (SIM_SECTOR * 8));
