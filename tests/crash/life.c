@@ -114,11 +114,11 @@ static void durable_note(struct life *life) {
     lsn_acked(life, dwal_durable_lsn(log));
     if (dwal_first_lsn(log) > life->oracle.acked_first)
         life->oracle.acked_first = dwal_first_lsn(log);
-    struct dwal__watermark durable;
-    uint64_t first_lsn;
-    dwal__view_read(log->view, &durable, &first_lsn);
-    if (dwal__position_compare(durable.position, life->oracle.acked_end) > 0)
-        life->oracle.acked_end = durable.position;
+    /* Without its lock, where somebody else could run. */
+    const struct dwal__watermark *durable = &log->view->durable;
+    lsn_acked(life, durable->lsn);
+    if (dwal__position_compare(durable->position, life->oracle.acked_end) > 0)
+        life->oracle.acked_end = durable->position;
 }
 
 /* What distinguishes two moments for the oracle. */
@@ -346,7 +346,8 @@ static bool reader_step(struct life *life, struct dwal__reader *reader) {
             (made.size > 0 && memcmp(bytes, record->data, made.size) != 0))
             life_fail(life, "a reader shows LSN %" PRIu64 " changed",
                       record->lsn);
-        if (life->log != NULL && record->lsn > dwal_durable_lsn(life->log))
+        durable_note(life);
+        if (life->log != NULL && record->lsn > life->oracle.acked_lsn)
             life_fail(life,
                       "a reader shows LSN %" PRIu64 " before it is "
                       "durable",

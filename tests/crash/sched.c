@@ -321,6 +321,10 @@ int64_t sched_now(void) {
     return world.clock;
 }
 
+int64_t sched_clock(void) {
+    return world.clock;
+}
+
 void sched_sleep(int64_t ns) {
     static const char channel = 0;
     int64_t until = world.clock + ns;

@@ -52,8 +52,10 @@ void sched_wake(const void *channel, int count);
 void sched_join(int number);
 void sched_sleep(int64_t ns);
 
-/* The virtual clock; asking takes time. */
+/* The virtual clock. Asking it takes time, and others may run meanwhile; but
+ * not when only looking at it. */
 int64_t sched_now(void);
+int64_t sched_clock(void);
 
 /* The world's generator. */
 uint64_t sched_random(void);

@@ -434,7 +434,7 @@ static void trace_note(struct simdisk *sim, enum sim_operation operation,
                                 .who = sched_name(),
                                 .offset = offset,
                                 .size = size,
-                                .time_ns = sched_now(),
+                                .time_ns = sched_clock(),
                                 .result = INT64_MIN};
     snprintf(trace->name, sizeof trace->name, "%s", name);
 }

@@ -79,7 +79,7 @@ static struct sim_flight *flight_new(struct simdisk *sim, struct iocb *iocb) {
     flight->data = iocb->data;
     flight->inode = sim->handles[iocb->aio_fildes].inode;
     flight->sync = iocb->aio_lio_opcode == IO_CMD_FDSYNC;
-    flight->ready_ns = sched_now() + sim_latency(sim);
+    flight->ready_ns = sched_clock() + sim_latency(sim);
     if (flight->sync) {
         flight->stamp = sim->inodes[flight->inode]->stamp;
         flight->size = sim->inodes[flight->inode]->size;
@@ -188,7 +188,7 @@ static int64_t flight_end(struct simdisk *sim, int index,
 
 /* One that is due, at random; -1: none. Sets when the next one is. */
 static int flight_due(struct simdisk *sim, int64_t *next) {
-    int64_t now = sched_now();
+    int64_t now = sched_clock();
     int due = -1;
     unsigned count = 0;
     *next = INT64_MAX;
