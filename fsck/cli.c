@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <locale.h>
 #include <signal.h>
@@ -28,6 +29,21 @@ static bool color_terminal[2]; /* standard output, standard error */
 static int output_errno;       /* of the first write that failed */
 
 /* ---- beginning and end ---- */
+
+/* A standard stream that the caller closed would be given to the next file that
+ * is opened: a message could end up in LOCK, and input be awaited from a file
+ * of our own. So each gets a descriptor whose use fails, as that of a closed
+ * one does: nothing can be read from standard input, nothing written to the
+ * others. */
+static void streams_occupy(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0)
+            continue;
+        int mode = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+        if (open("/dev/null", mode) != fd)
+            _exit(DWAL__EXIT_ERROR); /* nowhere to tell it */
+    }
+}
 
 static void cancel(int number) {
     (void)number;
@@ -54,6 +70,7 @@ void dwal__cli_begin(const char *program, char **argv) {
     static char output_buffer[256 * 1024];
     program_name = program;
     argv[0] = (char *)program;
+    streams_occupy();
     setlocale(LC_CTYPE, "");
     signals_set();
     setvbuf(stdout, output_buffer, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF,

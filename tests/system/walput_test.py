@@ -237,6 +237,26 @@ def test_full_standard_output():
         check("No space left" in result.err, result)
 
 
+def test_closed_streams():
+    """No file of the log gets the descriptor of a stream that is closed."""
+    streams = {0: 8, 1: 8, 2: 0}  # what is closed, and the exit status
+    with directory() as d:
+        for fd, status in streams.items():
+            log = d / f"log{fd}"
+            put(log, b"first\n")
+            lock = (log / "LOCK").read_bytes()
+            result = subprocess.run(
+                ["sh", "-c", f'exec "$0" "$@" {fd}>&-', tools.tool("walput"),
+                 "-v", "--ack", str(log)], input=b"line\n",
+                capture_output=True, timeout=60)
+            check(result.returncode == status, result)
+            check((log / "LOCK").read_bytes() == lock, fd)
+            left = [b"first"] if fd == 0 else [b"first", b"line"]
+            check(payloads(log) == left, (fd, result))
+            if fd != 2:
+                check(b"Bad file descriptor" in result.stderr, result)
+
+
 def test_usage():
     for arguments in ([], ["a", "b"], ["--threads", "0", "x"],
                       ["--threads", "1025", "x"], ["--threads", "many", "x"],
