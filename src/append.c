@@ -159,7 +159,12 @@ static uint64_t records_room(const struct dwal *log,
                              const struct dwal_record *records, size_t count,
                              struct dwal_error *error) {
     uint64_t room = 0;
-    if (records == NULL || count == 0 || count > DWAL__APPEND_BATCH_MAX ||
+    if (records == NULL) {
+        dwal__error_set(error, DWAL_EINVAL, 0, "%s: no record: NULL",
+                        log->path);
+        return 0;
+    }
+    if (count == 0 || count > DWAL__APPEND_BATCH_MAX ||
         count > log->options.queue_records_max) {
         dwal__error_set(error, DWAL_EINVAL, 0,
                         "%s: a batch of %zu records; 1 to %u are possible, "
@@ -168,17 +173,21 @@ static uint64_t records_room(const struct dwal *log,
         return 0;
     }
     for (size_t i = 0; i < count; i++) {
+        if (records[i].data == NULL && records[i].size > 0) {
+            dwal__error_set(error, DWAL_EINVAL, 0,
+                            "%s: record %zu of %zu: data is NULL, size %u",
+                            log->path, i + 1, count, records[i].size);
+            return 0;
+        }
         room += dwal__record_room(records[i].size);
         if (records[i].size <= log->record_size_max &&
-            room <= log->batch_size_max &&
-            (records[i].data != NULL || records[i].size == 0))
+            room <= log->batch_size_max)
             continue;
         dwal__error_set(error, DWAL_EINVAL, 0,
-                        "%s: record %zu of %zu with %u bytes%s; at most %u "
+                        "%s: record %zu of %zu with %u bytes; at most %u "
                         "bytes together: raise segment_size or "
                         "queue_bytes_max",
                         log->path, i + 1, count, records[i].size,
-                        records[i].data == NULL ? " and no data" : "",
                         log->record_size_max);
         return 0;
     }

@@ -456,8 +456,13 @@ int dwal__open_on(struct dwal__disk *disk, const struct dwal__aio *aio,
     struct dwal *opened = log_new(disk, aio, path, options);
     if (opened == NULL)
         return dwal__error_set(error, DWAL_ENOMEM, ENOMEM, "%s", path);
-    code = log_open(opened, error);
+    /* Its own, since a step may fail without being a failure: that there is no
+     * log, where one is to be created. */
+    struct dwal_error failure;
+    code = log_open(opened, &failure);
     if (code != DWAL_OK) {
+        if (error != NULL)
+            *error = failure;
         if (opened->view != NULL)
             dwal__view_release(opened->view);
         dwal__unreference(opened);

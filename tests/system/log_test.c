@@ -106,7 +106,9 @@ static void test_open_modes(void **state) {
     assert_int_equal(dwal_open(path, &options, &log, &error), DWAL_ENOENT);
     assert_int_equal(tempdir_count(path, ""), 2); /* . and .. */
     options.create = DWAL_CREATE_NEW;
-    log = log_open(path, &options);
+    error = (struct dwal_error){.text = "untouched"};
+    assert_int_equal(dwal_open(path, &options, &log, &error), DWAL_OK);
+    assert_string_equal(error.text, "untouched"); /* filled by failures only */
     assert_int_equal(dwal_open(path, &options, &second, &error), DWAL_EBUSY);
     assert_non_null(strstr(error.text, "locked by process"));
     log_close(log);
@@ -245,6 +247,27 @@ static void test_too_large(void **state) {
     assert_int_equal(dwal_append_batch(log, two, 2, &lsn, &error), DWAL_EINVAL);
     assert_int_equal(dwal_append_batch(log, two, 0, &lsn, &error), DWAL_EINVAL);
     free(bytes);
+    log_close(log);
+}
+
+static void test_no_record(void **state) {
+    struct dwal_options options = options_small(DWAL_CREATE_NEW);
+    struct dwal *log = log_open(*state, &options);
+    struct dwal_record record = {.data = NULL, .size = 1};
+    uint64_t lsn = 77;
+    struct dwal_error error;
+    assert_int_equal(dwal_append(log, NULL, &lsn, &error), DWAL_EINVAL);
+    assert_non_null(strstr(error.text, "no record: NULL"));
+    assert_int_equal(dwal_append(log, &record, &lsn, &error), DWAL_EINVAL);
+    assert_non_null(strstr(error.text, "data is NULL"));
+    record.size = dwal_record_size_max(log) + 1;
+    record.data = &record; /* refused before it is read */
+    assert_int_equal(dwal_append(log, &record, &lsn, &error), DWAL_EINVAL);
+    assert_non_null(strstr(error.text, "raise segment_size"));
+    assert_int_equal(lsn, 77);
+    record = (struct dwal_record){.data = NULL, .size = 0};
+    assert_int_equal(dwal_append(log, &record, &lsn, &error), DWAL_OK);
+    assert_int_equal(lsn, 1);
     log_close(log);
 }
 
@@ -632,6 +655,7 @@ int main(void) {
         TEST(test_sizes),
         TEST(test_append_many),
         TEST(test_too_large),
+        TEST(test_no_record),
         TEST(test_default_takes_16_mib),
         TEST(test_batch),
         TEST(test_rotate_and_trim),
