@@ -201,7 +201,7 @@ int dwal__check_run(struct dwal__check *check, struct dwal_error *error) {
         code = dwal__error_set(error, DWAL_ENOMEM, 0, "out of memory");
     }
     if (code != DWAL_OK)
-        return code;
+        return dwal__error_step(error, code, "%s", check->settings->path);
     check->recovered = true;
     dwal__print_progress_end(check);
     required_check(check);

@@ -388,6 +388,18 @@ void dwal__print_step(const struct dwal__check *check,
 
 /* ---- the end ---- */
 
+/* Nothing is damaged, and yet --require asks for more than there is. */
+static bool only_required_missing(const struct dwal__check *check) {
+    if (check->recovery.verdict == DWAL__VERDICT_CORRUPT)
+        return false;
+    for (size_t i = 0; i < check->problem_count; i++)
+        if (check->problems[i].row->severity == DWAL__SEVERITY_DAMAGE &&
+            check->problems[i].row !=
+                &dwal__problems[DWAL__PROBLEM_REQUIRED_MISSING])
+            return false;
+    return check->counts[DWAL__SEVERITY_DAMAGE] > 0;
+}
+
 /* What a person does next, when damage or a torn tail is left. */
 static void next_left(const struct dwal__check *check) {
     const struct dwal__recovery *recovery = &check->recovery;
@@ -397,6 +409,10 @@ static void next_left(const struct dwal__check *check) {
         check->counts[DWAL__SEVERITY_FATAL] > 0)
         line(DWAL__STYLE_BOLD,
              "next: make the files readable, then run walfsck %s again", path);
+    else if (only_required_missing(check))
+        line(DWAL__STYLE_BOLD,
+             "next: restore the missing records from a copy or a replica; the "
+             "log itself needs no repair, and can be opened without them");
     else if (check->counts[DWAL__SEVERITY_DAMAGE] > 0 ||
              recovery->verdict == DWAL__VERDICT_CORRUPT)
         line(DWAL__STYLE_BOLD,
@@ -515,7 +531,11 @@ int dwal__print_error(const struct dwal__check_settings *settings,
     dwal__json_begin(&json, stdout, "error");
     dwal__json_u64(&json, "schema", 1);
     dwal__json_string(&json, "text", error->text);
-    dwal__json_string(&json, "reason", dwal_error_text(error->code));
+    /* A tool has no staging buffers: here it means that it was cancelled. */
+    dwal__json_string(&json, "reason",
+                      error->code == DWAL_EAGAIN
+                          ? "cancelled by a signal"
+                          : dwal_error_text(error->code));
     dwal__json_u64(&json, "exit", (uint64_t)status);
     dwal__json_end(&json);
     return status;

@@ -125,12 +125,12 @@ static int nothing_check(struct dwal *log, struct dwal_error *error) {
     if (code == DWAL_ENOENT)
         return DWAL_OK;
     if (code != DWAL_OK)
-        return code;
+        return dwal__error_step(error, code, "open log %s", log->path);
     /* Segments with data but no LOCK: not ours to overwrite. */
     code = dwal__recovery_code(&found);
     dwal__recovery_release(&found);
     if (code != DWAL_OK)
-        return code;
+        return dwal__error_step(error, code, "open log %s", log->path);
     return dwal__error_set(error, DWAL_ECORRUPT, 0, "%s: segments without %s",
                            log->path, DWAL__LOCK_NAME);
 }

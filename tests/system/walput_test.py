@@ -182,6 +182,20 @@ def test_damage_is_refused():
               "it changed something")
 
 
+def test_lost_lock():
+    """Segments without LOCK are no empty directory; the message says where."""
+    with directory() as d:
+        log = d / "log"
+        put(log, b"a\n")
+        (log / "LOCK").unlink()
+        before = {p.name: p.read_bytes() for p in log.iterdir()}
+        for create in "if-absent", "new", "never":
+            result = put(log, b"b\n", "--create", create, status=8)
+            check(str(log) in result.err and "LOCK" in result.err, result)
+        check({p.name: p.read_bytes() for p in log.iterdir()} == before,
+              "it changed something")
+
+
 def test_locked():
     with directory() as d:
         with subprocess.Popen([tools.tool("walput"), "--ack", str(d / "log")],
