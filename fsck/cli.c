@@ -64,6 +64,7 @@ static void signals_set(void) {
             sigaction(numbers[i], &action, NULL);
     }
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 void dwal__cli_begin(const char *program, char **argv) {

@@ -34,9 +34,9 @@ enum dwal__exit {
  * First thing in main. Sets the name that starts each message (argv[0] too, for
  * getopt's), the locale, a large buffer for standard output, and the signals:
  * SIGINT, SIGTERM and SIGHUP set dwal__cli_cancelled once, a second one ends
- * the process; SIGPIPE is ignored, so that a closed pipe is a write error. A
- * standard stream that is closed stays of no use: no file of a log gets its
- * descriptor.
+ * the process; SIGPIPE and SIGXFSZ are ignored, so that a closed pipe and a limit
+ * on the size of files are write errors. A standard stream that is closed stays
+ * of no use: no file of a log gets its descriptor.
  */
 void dwal__cli_begin(const char *program, char **argv);
 

@@ -271,6 +271,19 @@ def test_closed_streams():
                 check(b"Bad file descriptor" in result.stderr, result)
 
 
+def test_file_size_limit():
+    """ulimit -f is an error that is told, and leaves a place to start in."""
+    with directory() as d:
+        log = d / "log"
+        result = subprocess.run(
+            ["sh", "-c", 'ulimit -f 8; exec "$0" "$@"', tools.tool("walput"),
+             str(log)], input=b"line\n", capture_output=True, timeout=60)
+        check(result.returncode == 8, result)
+        check(b"File too large" in result.stderr, result)
+        put(log, b"line\n")
+        check(payloads(log) == [b"line"], "afterwards")
+
+
 def test_usage():
     for arguments in ([], ["a", "b"], ["--threads", "0", "x"],
                       ["--threads", "1025", "x"], ["--threads", "many", "x"],
