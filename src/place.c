@@ -465,12 +465,19 @@ void dwal__place_room_changed(struct dwal *log) {
     pthread_mutex_unlock(&log->place_lock);
 }
 
+static bool is_descriptors(int error) {
+    return error == EMFILE || error == ENFILE;
+}
+
 static int refused(struct dwal *log, int wait, struct dwal_error *error) {
     if (wait == ENOSPC && log->prepare_errno != 0)
         return dwal__error_set(error, DWAL_ENOSPC, log->prepare_errno,
-                               "%s: no next segment can be made; trim, or free "
-                               "space: the log goes on by itself",
-                               log->path);
+                               "%s: no next segment can be made; %s: the log "
+                               "goes on by itself",
+                               log->path,
+                               is_descriptors(log->prepare_errno)
+                                   ? "close files, or raise the limit on them"
+                                   : "trim, or free space");
     return dwal__error_set(error, DWAL_EAGAIN, 0,
                            "%s: %s within %d ms; no LSN was given", log->path,
                            wait == ENOSPC ? "no next segment was ready"
