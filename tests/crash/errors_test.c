@@ -142,6 +142,18 @@ static void life_after(const struct life *life, uint64_t seed, bool power) {
     free(ids);
 }
 
+/* A batch whose write or sync failed, or never ended, is the end of the log's
+ * life, also if a later try would have been lucky [latch]. */
+static void latch_check(const struct life *life,
+                        const struct sim_fault *fault) {
+    bool batch = fault->operation == SIM_SUBMIT_WRITE ||
+                 fault->operation == SIM_SUBMIT_SYNC;
+    bool final = fault->when == SIM_AT_EVENT || fault->when == SIM_NEVER;
+    if (fault->struck && batch && final && life->close_code != DWAL_EFAILED)
+        run_report(life, life->sim->operations, NULL,
+                   "a batch failed, but the log did not");
+}
+
 /* @scene with @fault, crashes included. True if the fault struck. */
 static bool scene_run(const struct scene *scene, struct sim_fault *fault,
                       uint64_t seed) {
@@ -155,6 +167,8 @@ static bool scene_run(const struct scene *scene, struct sim_fault *fault,
     sim->fault = fault;
     struct life life;
     run_life(&life, &scene->plan, sim, &oracle, past);
+    if (fault != NULL)
+        latch_check(&life, fault);
     for (unsigned i = 0; i < life.snapshot_count; i++) {
         struct chooser_random chooser;
         chooser_random_init(&chooser, check_random(&random));

@@ -25,6 +25,7 @@ struct caller {
     unsigned number;
     uint64_t random;
     bool stopped; /* the log does not take any more */
+    enum { OUTSIDE, INSIDE, APPENDING } call; /* which it is in */
     uint8_t *bytes;
 };
 
@@ -81,6 +82,7 @@ void life_plan_init(struct life_plan *plan, uint64_t seed) {
     plan->readers = draw(&random, 4) == 0 ? 1 + draw(&random, 2) : 0;
     plan->rests = draw(&random, 2) == 0;
     plan->repairs = draw(&random, 4) == 0;
+    plan->hasty = draw(&random, 8) == 0;
     plan->snapshot_share = 2;
 }
 
@@ -88,15 +90,15 @@ void life_describe(const struct life_plan *plan, char text[ORACLE_TEXT_SIZE]) {
     const struct dwal_options *o = &plan->options;
     snprintf(text, ORACLE_TEXT_SIZE,
              "seed %" PRIu64 ": %u callers x %u calls, sizes %u, in 64 calls "
-             "%u trims, %u rotations, %u batches; %u readers%s%s; submit %d, "
+             "%u trims, %u rotations, %u batches; %u readers%s%s%s; submit %d, "
              "sync %d, gather %d, direct %d, segment %" PRIu64 ", block %u, "
              "batch %" PRIu64 ", in flight %u, queue %u, mark %d ms",
              plan->seed, plan->callers, plan->calls, plan->size_classes,
              plan->trims, plan->rotations, plan->batches, plan->readers,
              plan->rests ? ", rests" : "", plan->repairs ? ", repairs" : "",
-             o->submit, o->sync, o->gather, o->direct, o->segment_size,
-             o->block_size, o->batch_bytes_max, o->in_flight_max,
-             o->queue_records_max, o->mark_delay_ms);
+             plan->hasty ? ", hasty" : "", o->submit, o->sync, o->gather,
+             o->direct, o->segment_size, o->block_size, o->batch_bytes_max,
+             o->in_flight_max, o->queue_records_max, o->mark_delay_ms);
 }
 
 /* ---- notes ---- */
@@ -176,11 +178,21 @@ static void room_make(struct caller *caller) {
         caller->life->sim->capacity += 128 << 10;
 }
 
+/* A call begins, now, unless dwal_close has begun. */
+static bool call_begin(struct caller *caller, int call, int64_t *begin) {
+    if (caller->life->closing)
+        return false;
+    caller->call = call;
+    *begin = sched_clock();
+    return true;
+}
+
 /* The result of a call that began at @begin. True if it did what it should. */
 static bool call_done(struct caller *caller, const char *what, int code,
                       int64_t begin, const struct dwal_error *error) {
     struct life *life = caller->life;
-    int64_t took = sched_now() - begin;
+    int64_t took = sched_clock() - begin;
+    caller->call = OUTSIDE;
     const struct dwal_options *o = &life->plan.options;
     int64_t limit = life->plan.errors || life->plan.full
                         ? (o->io_timeout_ms + o->append_timeout_ms + 100) * MS
@@ -190,6 +202,10 @@ static bool call_done(struct caller *caller, const char *what, int code,
     durable_note(life);
     if (code == DWAL_OK)
         return true;
+    if (code == DWAL_ECLOSED && life->closing) {
+        caller->stopped = true;
+        return false;
+    }
     bool refused = code == DWAL_EAGAIN || code == DWAL_ENOSPC;
     bool expected = refused ? life->plan.errors || life->plan.full
                             : life->plan.errors &&
@@ -198,7 +214,7 @@ static bool call_done(struct caller *caller, const char *what, int code,
         life_fail(life, "%s: %d, %s", what, code, error->text);
     if (refused && life->plan.full)
         room_make(caller);
-    if (code == DWAL_EFAILED)
+    if (code == DWAL_EFAILED && !life->closing)
         failed_check(caller);
     caller->stopped |= !refused;
     return false;
@@ -246,15 +262,19 @@ static void wait_some(struct caller *caller, uint64_t lsn) {
     struct life *life = caller->life;
     struct dwal_error error;
     int timeout = timeouts[draw(&caller->random, 4)];
-    int64_t begin = sched_now();
-    int code = dwal_wait(life->log, lsn, timeout, &error);
-    if (code == DWAL_ETIMEDOUT && timeout >= 0)
+    int64_t begin;
+    if (!call_begin(caller, INSIDE, &begin))
         return;
-    if (call_done(caller, "dwal_wait", code, begin, &error)) {
-        lsn_acked(life, lsn);
-        if (dwal_durable_lsn(life->log) < lsn)
-            life_fail(life, "waited for %" PRIu64 ", durable is less", lsn);
+    int code = dwal_wait(life->log, lsn, timeout, &error);
+    if (code == DWAL_ETIMEDOUT && timeout >= 0) {
+        caller->call = OUTSIDE;
+        return;
     }
+    if (!call_done(caller, "dwal_wait", code, begin, &error))
+        return;
+    lsn_acked(life, lsn);
+    if (!life->closing && dwal_durable_lsn(life->log) < lsn)
+        life_fail(life, "waited for %" PRIu64 ", durable is less", lsn);
 }
 
 static void append_some(struct caller *caller, unsigned count) {
@@ -268,7 +288,9 @@ static void append_some(struct caller *caller, unsigned count) {
     if (records_make(caller, count, ids, records) == 0)
         return;
     bool commits = count == 1 && draw(&caller->random, 2) == 0;
-    int64_t begin = sched_now();
+    int64_t begin;
+    if (!call_begin(caller, commits ? INSIDE : APPENDING, &begin))
+        return;
     int code = commits
                    ? dwal_commit(life->log, &records[0], &lsn, &error)
                    : dwal_append_batch(life->log, records, count, &lsn, &error);
@@ -290,21 +312,32 @@ static void trim_some(struct caller *caller) {
     uint64_t lsn = first + check_random(&caller->random) % (last - first + 1);
     if (lsn > life->oracle.asked_first)
         life->oracle.asked_first = lsn;
-    int64_t begin = sched_now();
+    int64_t begin;
+    if (!call_begin(caller, INSIDE, &begin))
+        return;
     int code = dwal_trim(life->log, lsn, &error);
     if (!call_done(caller, "dwal_trim", code, begin, &error))
         return;
-    if (dwal_first_lsn(life->log) < lsn)
+    if (!life->closing && dwal_first_lsn(life->log) < lsn)
         life_fail(life, "trimmed below %" PRIu64 ", first is less", lsn);
     if (lsn > life->oracle.acked_first)
         life->oracle.acked_first = lsn;
 }
 
 static void rotate_once(struct caller *caller) {
+    struct life *life = caller->life;
     struct dwal_error error;
-    int64_t begin = sched_now();
-    int code = dwal_rotate(caller->life->log, &error);
-    call_done(caller, "dwal_rotate", code, begin, &error);
+    int64_t begin;
+    if (!call_begin(caller, INSIDE, &begin))
+        return;
+    int code = dwal_rotate(life->log, &error);
+    if (!call_done(caller, "dwal_rotate", code, begin, &error))
+        return;
+    /* Durable on return; with others about, it may not be the last one. */
+    if (life->plan.callers == 1 && !life->closing &&
+        life->log->view->durable.position.segment !=
+            life->log->segment->header.number)
+        life_fail(life, "rotated, but the new segment is not durable");
 }
 
 static void *caller_main(void *argument) {
@@ -312,7 +345,8 @@ static void *caller_main(void *argument) {
     struct life *life = caller->life;
     const struct life_plan *plan = &life->plan;
     caller->bytes = malloc(BATCH_MAX * ORACLE_PAYLOAD_MAX);
-    for (unsigned i = 0; i < plan->calls && !caller->stopped; i++) {
+    for (unsigned i = 0; i < plan->calls && !caller->stopped && !life->closing;
+         i++) {
         unsigned what = draw(&caller->random, 64);
         if (what < plan->trims)
             trim_some(caller);
@@ -487,18 +521,35 @@ static void life_close(struct life *life) {
     struct dwal_error error;
     struct dwal *log = life->log;
     durable_note(life);
+    life->closing = true;
     bool wrote = atomic_load(&log->sealed) > 0 || dwal__place_pending(log) > 0;
     life->log = NULL;
-    int64_t begin = sched_now();
+    int64_t begin = sched_clock();
     life->close_code = dwal_close(log, &error);
     const struct dwal_options *o = &life->plan.options;
-    if (sched_now() - begin > (o->io_timeout_ms + 2100) * MS)
+    if (sched_clock() - begin > (o->io_timeout_ms + 2100) * MS)
         life_fail(life, "dwal_close took %" PRId64 " ms",
-                  (sched_now() - begin) / MS);
+                  (sched_clock() - begin) / MS);
     if (life->close_code == DWAL_OK)
-        life->oracle.closed = wrote && !life->plan.errors && !life->plan.full;
+        life->oracle.closed = wrote && !life->plan.errors && !life->plan.full &&
+                              !life->plan.hasty;
     else if (!life->plan.errors)
         life_fail(life, "close: %d, %s", life->close_code, error.text);
+}
+
+/* Sets life->closing at a moment when dwal_close may be called: nobody is in
+ * the middle of an append that does not wait. */
+static void callers_catch(struct life *life, const struct caller *callers) {
+    sched_sleep(draw(&life->random, 2000) * (MS / 1000));
+    for (;;) {
+        unsigned appending = 0;
+        for (unsigned i = 0; i < life->plan.callers; i++)
+            appending += callers[i].call == APPENDING;
+        if (appending == 0)
+            break;
+        sched_sleep(100);
+    }
+    life->closing = true;
 }
 
 /* Under I/O that may still come, nobody opens the log. */
@@ -530,11 +581,16 @@ static void *life_main(void *argument) {
     }
     for (unsigned i = 0; i < life->plan.readers; i++)
         numbers[count++] = sched_spawn("reader", reader_main, life);
-    while (count > 0)
+    unsigned inside = life->plan.hasty ? life->plan.callers : 0;
+    while (count > inside)
         sched_join(numbers[--count]);
-    if (life->plan.rests)
+    if (inside > 0)
+        callers_catch(life, callers);
+    else if (life->plan.rests)
         life_rest(life);
     life_close(life);
+    while (count > 0)
+        sched_join(numbers[--count]);
     if (life->sim->flight_count > 0)
         busy_check(life);
     /* What never ended may do so now, so that its memory is freed. */

@@ -24,6 +24,7 @@ struct life_plan {
     unsigned size_classes;              /* of payloads */
     unsigned readers;                   /* that look on */
     bool rests;              /* before the end, long enough for a mark */
+    bool hasty;              /* closes while calls wait */
     bool repairs;            /* with walfsck's repair, before the open */
     bool errors;             /* are to be expected: a fault */
     bool full;               /* the disk may be: refusals, but no failures */
@@ -54,6 +55,7 @@ struct life {
     /* Of the run: */
     uint64_t random;
     struct dwal *log; /* while it is open */
+    bool closing;     /* dwal_close has begun */
     uint64_t effects; /* at the last snapshot … */
     uint64_t acked;
     uint64_t opened_changes;
