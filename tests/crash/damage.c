@@ -78,6 +78,14 @@ static void sector_damage(struct simdisk *sim, struct sim_inode *inode,
     simdisk_put_sector(inode, index, bytes);
 }
 
+static bool block_lose(struct sim_inode *inode, size_t index) {
+    static const uint8_t zeros[SIM_SECTOR];
+    size_t first = index / 8 * 8;
+    for (size_t i = first; i < first + 8 && i < inode->cell_count; i++)
+        simdisk_put_sector(inode, i, zeros);
+    return true;
+}
+
 bool damage_do(struct simdisk *sim, uint64_t *random, struct damage *damage) {
     *damage = (struct damage){
         .kind = (enum damage_kind)(check_random(random) % DAMAGE_KINDS)};
@@ -92,6 +100,12 @@ bool damage_do(struct simdisk *sim, uint64_t *random, struct damage *damage) {
         simdisk_remove(sim, damage->name);
         return true;
     }
+    if (damage->kind == DAMAGE_TRUNCATED) {
+        inode->size = inode->stable_size = damage->offset;
+        return true;
+    }
+    if (damage->kind == DAMAGE_BLOCK)
+        return block_lose(inode, index);
     if (damage->kind == DAMAGE_UNREADABLE) {
         inode->cells[index].unreadable = true;
         return true;
@@ -110,6 +124,8 @@ void damage_describe(const struct damage *damage, char text[128]) {
         [DAMAGE_STALE] = "a sector is stale",
         [DAMAGE_MISDIRECTED] = "a sector belongs elsewhere",
         [DAMAGE_UNREADABLE] = "a sector is unreadable",
+        [DAMAGE_BLOCK] = "a block is lost",
+        [DAMAGE_TRUNCATED] = "the file is shorter",
         [DAMAGE_FILE] = "a file is gone",
     };
     snprintf(text, 128, "%s: %s, offset %" PRIu64 ", bit %u", damage->name,
@@ -128,7 +144,7 @@ static bool sectors_readable(const struct sim_inode *inode, uint64_t offset,
 
 static void file_evidence(const struct sim_inode *inode,
                           struct dwal__watermark *evidence) {
-    uint8_t *bytes = malloc((size_t)inode->size);
+    uint8_t *bytes = malloc((size_t)inode->size + 1);
     struct dwal__segment_header segment;
     simdisk_read_file(inode, bytes);
     bool right = dwal__segment_header_decode(bytes, (size_t)inode->size,

@@ -15,6 +15,8 @@ enum damage_kind {
     DAMAGE_STALE,       /* … has what it had before */
     DAMAGE_MISDIRECTED, /* … has what belongs elsewhere */
     DAMAGE_UNREADABLE,  /* … cannot be read */
+    DAMAGE_BLOCK,       /* a block of 4096 bytes was never written */
+    DAMAGE_TRUNCATED,   /* a file is shorter */
     DAMAGE_FILE,        /* a file is gone */
     DAMAGE_KINDS
 };

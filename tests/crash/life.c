@@ -515,6 +515,12 @@ static void life_rest(struct life *life) {
     if (life->plan.snapshot_share > 0)
         snapshot_take(life);
     life->oracle.rested = false;
+    /* An idle log does nothing: an hour of it is our own sleep. */
+    unsigned steps = sched_steps();
+    sched_sleep(3600 * 1000 * MS);
+    if (!life->plan.errors && sched_steps() > steps + 4)
+        life_fail(life, "an idle log does something: %u steps in an hour",
+                  sched_steps() - steps);
 }
 
 static void life_close(struct life *life) {

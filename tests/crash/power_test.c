@@ -106,7 +106,8 @@ static void explore(struct simdisk *sim, const struct oracle *oracle,
     uint64_t random = seed;
     struct life_plan plan;
     life_plan_init(&plan, check_random(&random));
-    sim->alignment = check_random(&random) % 4 == 0 ? 4096 : 512;
+    static const uint32_t alignments[] = {512, 512, 4096, 4096, 0};
+    sim->alignment = alignments[check_random(&random) % 5];
     run.depth = depth;
     struct life life;
     run_life(&life, &plan, sim, oracle, past);
@@ -117,6 +118,34 @@ static void explore(struct simdisk *sim, const struct oracle *oracle,
         if (children[i].sim != NULL)
             child_explore(&children[i], check_random(&random), depth + 1);
     free(children);
+}
+
+/* The same seed gives the same life, to the last operation. */
+static void test_replay(void **state) {
+    (void)state;
+    uint64_t seed = check_seed(1);
+    struct oracle_found *past = malloc(sizeof *past);
+    run_begin();
+    for (uint64_t i = 0; i < 4; i++) {
+        struct oracle oracle[2];
+        struct simdisk *sim[2];
+        struct life_plan plan;
+        life_plan_init(&plan, seed + i);
+        for (unsigned again = 0; again < 2; again++) {
+            struct life life;
+            sim[again] = run_disk(seed, &oracle[again], past);
+            run_life(&life, &plan, sim[again], &oracle[again], past);
+            life_release(&life);
+        }
+        assert_int_equal(sim[0]->operations, sim[1]->operations);
+        for (uint64_t at = 0; at < sim[0]->operations; at++)
+            assert_memory_equal(&sim[0]->trace[at], &sim[1]->trace[at],
+                                sizeof(struct sim_trace));
+        assert_null(simdisk_difference(sim[0], sim[1]));
+        for (unsigned again = 0; again < 2; again++)
+            run_disk_free(sim[again], &oracle[again]);
+    }
+    free(past);
 }
 
 static void test_crashes(void **state) {
@@ -139,6 +168,7 @@ static void test_crashes(void **state) {
 int main(void) {
     run_watch();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_replay),
         cmocka_unit_test(test_crashes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

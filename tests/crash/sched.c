@@ -203,6 +203,18 @@ void sched_begin(uint64_t seed) {
     world.end = SCHED_DONE;
 }
 
+static void context_make(struct coroutine *coroutine) {
+#ifdef FIBERS
+    __asan_unpoison_memory_region((char *)coroutine->stack + 4096,
+                                  STACK_SIZE - 4096);
+#endif
+    getcontext(&coroutine->context);
+    coroutine->context.uc_stack.ss_sp = coroutine->stack;
+    coroutine->context.uc_stack.ss_size = STACK_SIZE;
+    coroutine->context.uc_link = NULL;
+    makecontext(&coroutine->context, coroutine_main, 0);
+}
+
 int sched_spawn(const char *name, void *(*body)(void *argument),
                 void *argument) {
     assert(world.count < COROUTINES_MAX);
@@ -217,14 +229,7 @@ int sched_spawn(const char *name, void *(*body)(void *argument),
         .state = READY,
         .weight = 1u << check_random(&world.random) % 5,
     };
-#ifdef FIBERS
-    __asan_unpoison_memory_region((char *)stack + 4096, STACK_SIZE - 4096);
-#endif
-    getcontext(&coroutine->context);
-    coroutine->context.uc_stack.ss_sp = stack;
-    coroutine->context.uc_stack.ss_size = STACK_SIZE;
-    coroutine->context.uc_link = NULL;
-    makecontext(&coroutine->context, coroutine_main, 0);
+    context_make(coroutine);
     return number;
 }
 
@@ -257,6 +262,10 @@ bool sched_inside(void) {
 
 const char *sched_name(void) {
     return world.current < 0 ? "-" : world.coroutines[world.current].name;
+}
+
+unsigned sched_steps(void) {
+    return world.steps;
 }
 
 uint64_t sched_random(void) {

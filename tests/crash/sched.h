@@ -57,6 +57,9 @@ void sched_sleep(int64_t ns);
 int64_t sched_now(void);
 int64_t sched_clock(void);
 
+/* How often somebody did something, so far. */
+unsigned sched_steps(void);
+
 /* The world's generator. */
 uint64_t sched_random(void);
 
