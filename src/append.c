@@ -238,13 +238,15 @@ int dwal_append_batch(struct dwal *log, const struct dwal_record *records,
                       size_t count, uint64_t *first_lsn,
                       struct dwal_error *error) {
     struct dwal__place place;
+    caller_enter(log);
     int code = records_append(log, records, count, false, &place, error);
-    if (code != DWAL_OK)
-        return code;
-    if (first_lsn != NULL)
-        *first_lsn = place.lsn;
-    dwal__committer_kick(log);
-    return DWAL_OK;
+    if (code == DWAL_OK) {
+        if (first_lsn != NULL)
+            *first_lsn = place.lsn;
+        dwal__committer_kick(log);
+    }
+    caller_leave(log);
+    return code;
 }
 
 int dwal_append(struct dwal *log, const struct dwal_record *record,

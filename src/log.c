@@ -631,6 +631,9 @@ int dwal_close(struct dwal *log, struct dwal_error *error) {
             code = dwal__failure_report(log, error);
         }
         callers_wait(log);
+        /* What an append that was already waiting put in behind clean_end. */
+        if (code == DWAL_OK)
+            code = log_flush(log, deadline, error);
         /* Or the files that each open prepares would pile up. */
         if (code == DWAL_OK)
             dwal__files_settle(log, deadline);
