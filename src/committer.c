@@ -122,6 +122,11 @@ static bool batch_finish(struct dwal *log, struct dwal__batch *batch) {
         .link = log->link,
         .sealed_ns = dwal__wall_ns()};
     assert(header.watermark.lsn < header.first_lsn);
+    /* A mark that was sealed while a batch before it is in flight proves less
+     * than all: one more has to follow. */
+    struct dwal__position place = {header.segment, header.offset};
+    if (dwal__position_compare(header.watermark.position, place) != 0)
+        batch->witness = false;
     batch->watermark = header.watermark.position;
     log->link = dwal__batch_header_encode(&header, batch->bytes);
     return true;

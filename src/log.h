@@ -125,7 +125,7 @@ struct dwal__batch {
     struct dwal__position previous; /* where the log ended when it was opened */
     uint64_t trim_lsn; /* trim point that is durable with it; 0: says nothing */
     uint32_t witnesses; /* marks and closes in it */
-    bool witness;       /* nothing else in it */
+    bool witness;       /* nothing else in it; finished: covers all before it */
 
     /* role */
     enum dwal__batch_stage stage;
