@@ -311,8 +311,9 @@ struct dwal__need {
 };
 
 /* Reserves a place, waiting for append_timeout_ms at most. The codes of
- * dwal_append. With NEED_SEGMENT, place->batch is NULL if the segment in use
- * has no records yet; otherwise the batch whose durability makes it durable. */
+ * dwal_append. With NEED_SEGMENT, place->batch is the batch whose durability
+ * makes the segment durable: that of somebody else's if the segment in use has
+ * no records yet, or NULL if that is durable already. */
 int dwal__place_reserve(struct dwal *log, const struct dwal__need *need,
                         struct dwal__place *place, struct dwal_error *error);
 

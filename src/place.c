@@ -428,13 +428,25 @@ static bool segment_is_new(struct dwal *log) {
     return records <= batch->witnesses + (batch->starts ? 1u : 0u);
 }
 
+/* The batch with the start of the segment in use; NULL once it is durable. */
+static struct dwal__batch *start_pending(struct dwal *log) {
+    for (uint64_t at = atomic_load(&log->completed); at < log->opened; at++) {
+        struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
+        if (batch->starts && batch->segment == log->segment)
+            return batch;
+    }
+    return NULL;
+}
+
 /* One try, at the head of the queue. 0, or what to wait for. */
 static int place_try(struct dwal *log, const struct dwal__need *need,
                      struct dwal__place *place) {
     struct dwal__batch *batch =
         atomic_load_explicit(&log->open, memory_order_relaxed);
     if (need->kind == DWAL__NEED_SEGMENT && segment_is_new(log)) {
-        place->batch = NULL;
+        place->batch = start_pending(log);
+        if (place->batch != NULL)
+            place->sequence = place->batch->sequence;
         return 0;
     }
     int wait = 0;

@@ -78,8 +78,9 @@ static void sector_damage(struct simdisk *sim, struct sim_inode *inode,
     simdisk_put_sector(inode, index, bytes);
 }
 
+static const uint8_t zeros[SIM_SECTOR];
+
 static bool block_lose(struct sim_inode *inode, size_t index) {
-    static const uint8_t zeros[SIM_SECTOR];
     size_t first = index / 8 * 8;
     for (size_t i = first; i < first + 8 && i < inode->cell_count; i++)
         simdisk_put_sector(inode, i, zeros);
@@ -101,6 +102,8 @@ bool damage_do(struct simdisk *sim, uint64_t *random, struct damage *damage) {
         return true;
     }
     if (damage->kind == DAMAGE_TRUNCATED) {
+        for (size_t i = index; i < inode->cell_count; i++)
+            simdisk_put_sector(inode, i, zeros);
         inode->size = inode->stable_size = damage->offset;
         return true;
     }
@@ -200,6 +203,12 @@ static bool short_check(const struct damage *damage,
                 found->undecidable_to >= oracle->acked_lsn;
     if (told)
         return true;
+    if (found->verdict == DWAL__VERDICT_TORN)
+        return silent(text,
+                      "torn, LSN %" PRIu64 " to %" PRIu64
+                      " are gone, but undecidable are %" PRIu64 " to %" PRIu64,
+                      lost, oracle->acked_lsn, found->undecidable_from,
+                      found->undecidable_to);
     if (damage->kind == DAMAGE_FLIP)
         return silent(text,
                       "one bit, and LSN %" PRIu64 " to %" PRIu64

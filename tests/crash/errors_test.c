@@ -132,7 +132,6 @@ static void life_after(const struct life *life, uint64_t seed, bool power) {
     life_plan_init(&plan, seed);
     plan.calls = 3;
     plan.repairs = false;
-    plan.readers = 0;
     plan.snapshot_share = 0;
     run.depth = 1;
     run_life(&next, &plan, left, &oracle, &past);

@@ -25,7 +25,6 @@ struct caller {
     unsigned number;
     uint64_t random;
     bool stopped; /* the log does not take any more */
-    enum { OUTSIDE, INSIDE, APPENDING } call; /* which it is in */
     uint8_t *bytes;
 };
 
@@ -179,12 +178,9 @@ static void room_make(struct caller *caller) {
 }
 
 /* A call begins, now, unless dwal_close has begun. */
-static bool call_begin(struct caller *caller, int call, int64_t *begin) {
-    if (caller->life->closing)
-        return false;
-    caller->call = call;
+static bool call_begin(struct caller *caller, int64_t *begin) {
     *begin = sched_clock();
-    return true;
+    return !caller->life->closing;
 }
 
 /* The result of a call that began at @begin. True if it did what it should. */
@@ -192,7 +188,6 @@ static bool call_done(struct caller *caller, const char *what, int code,
                       int64_t begin, const struct dwal_error *error) {
     struct life *life = caller->life;
     int64_t took = sched_clock() - begin;
-    caller->call = OUTSIDE;
     const struct dwal_options *o = &life->plan.options;
     int64_t limit = life->plan.errors || life->plan.full
                         ? (o->io_timeout_ms + o->append_timeout_ms + 100) * MS
@@ -230,6 +225,8 @@ static void lsns_given(struct caller *caller, const uint64_t *ids,
         }
         life->oracle.ids[lsn + i] = ids[i];
     }
+    if (lsn + count - 1 > life->given_lsn)
+        life->given_lsn = lsn + count - 1;
 }
 
 static unsigned records_make(struct caller *caller, unsigned count,
@@ -263,13 +260,11 @@ static void wait_some(struct caller *caller, uint64_t lsn) {
     struct dwal_error error;
     int timeout = timeouts[draw(&caller->random, 4)];
     int64_t begin;
-    if (!call_begin(caller, INSIDE, &begin))
+    if (!call_begin(caller, &begin))
         return;
     int code = dwal_wait(life->log, lsn, timeout, &error);
-    if (code == DWAL_ETIMEDOUT && timeout >= 0) {
-        caller->call = OUTSIDE;
+    if (code == DWAL_ETIMEDOUT && timeout >= 0)
         return;
-    }
     if (!call_done(caller, "dwal_wait", code, begin, &error))
         return;
     lsn_acked(life, lsn);
@@ -289,7 +284,7 @@ static void append_some(struct caller *caller, unsigned count) {
         return;
     bool commits = count == 1 && draw(&caller->random, 2) == 0;
     int64_t begin;
-    if (!call_begin(caller, commits ? INSIDE : APPENDING, &begin))
+    if (!call_begin(caller, &begin))
         return;
     int code = commits
                    ? dwal_commit(life->log, &records[0], &lsn, &error)
@@ -313,7 +308,7 @@ static void trim_some(struct caller *caller) {
     if (lsn > life->oracle.asked_first)
         life->oracle.asked_first = lsn;
     int64_t begin;
-    if (!call_begin(caller, INSIDE, &begin))
+    if (!call_begin(caller, &begin))
         return;
     int code = dwal_trim(life->log, lsn, &error);
     if (!call_done(caller, "dwal_trim", code, begin, &error))
@@ -324,16 +319,24 @@ static void trim_some(struct caller *caller) {
         life->oracle.acked_first = lsn;
 }
 
+/* Whoever begins a new segment, it is durable on return: or the one in use, if
+ * somebody else has just begun it. */
 static void rotate_once(struct caller *caller) {
     struct life *life = caller->life;
     struct dwal_error error;
     int64_t begin;
-    if (!call_begin(caller, INSIDE, &begin))
+    if (!call_begin(caller, &begin))
         return;
+    const struct dwal__segment *segment = life->log->segment;
+    uint64_t number = segment == NULL ? 1 : segment->header.number;
     int code = dwal_rotate(life->log, &error);
     if (!call_done(caller, "dwal_rotate", code, begin, &error))
         return;
-    /* Durable on return; with others about, it may not be the last one. */
+    if (!life->closing && life->log->view->durable.position.segment < number)
+        life_fail(life,
+                  "rotated, but the start of segment %" PRIu64
+                  " is not durable",
+                  number);
     if (life->plan.callers == 1 && !life->closing &&
         life->log->view->durable.position.segment !=
             life->log->segment->header.number)
@@ -536,26 +539,13 @@ static void life_close(struct life *life) {
     if (sched_clock() - begin > (o->io_timeout_ms + 2100) * MS)
         life_fail(life, "dwal_close took %" PRId64 " ms",
                   (sched_clock() - begin) / MS);
+    if (life->close_code == DWAL_OK && sched_sleeps_in(log, sizeof *log))
+        life_fail(life, "a call sleeps in a log that is gone");
     if (life->close_code == DWAL_OK)
         life->oracle.closed = wrote && !life->plan.errors && !life->plan.full &&
                               !life->plan.hasty;
     else if (!life->plan.errors)
         life_fail(life, "close: %d, %s", life->close_code, error.text);
-}
-
-/* Sets life->closing at a moment when dwal_close may be called: nobody is in
- * the middle of an append that does not wait. */
-static void callers_catch(struct life *life, const struct caller *callers) {
-    sched_sleep(draw(&life->random, 2000) * (MS / 1000));
-    for (;;) {
-        unsigned appending = 0;
-        for (unsigned i = 0; i < life->plan.callers; i++)
-            appending += callers[i].call == APPENDING;
-        if (appending == 0)
-            break;
-        sched_sleep(100);
-    }
-    life->closing = true;
 }
 
 /* Under I/O that may still come, nobody opens the log. */
@@ -590,13 +580,15 @@ static void *life_main(void *argument) {
     unsigned inside = life->plan.hasty ? life->plan.callers : 0;
     while (count > inside)
         sched_join(numbers[--count]);
-    if (inside > 0)
-        callers_catch(life, callers);
+    if (inside > 0) /* calls are under way, whatever they wait for */
+        sched_sleep(draw(&life->random, 2000) * (MS / 1000));
     else if (life->plan.rests)
         life_rest(life);
     life_close(life);
     while (count > 0)
         sched_join(numbers[--count]);
+    if (life->close_code == DWAL_OK) /* then all that was appended is durable */
+        lsn_acked(life, life->given_lsn);
     if (life->sim->flight_count > 0)
         busy_check(life);
     /* What never ended may do so now, so that its memory is freed. */

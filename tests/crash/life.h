@@ -54,9 +54,10 @@ struct life {
 
     /* Of the run: */
     uint64_t random;
-    struct dwal *log; /* while it is open */
-    bool closing;     /* dwal_close has begun */
-    uint64_t effects; /* at the last snapshot … */
+    struct dwal *log;   /* while it is open */
+    uint64_t given_lsn; /* the largest */
+    bool closing;       /* dwal_close has begun */
+    uint64_t effects;   /* at the last snapshot … */
     uint64_t acked;
     uint64_t opened_changes;
 };

@@ -299,6 +299,7 @@ bool sched_block(const void *channel, int64_t deadline) {
     step(50);
     switch_away(-1);
     self->state = READY;
+    self->channel = NULL;
     return self->woken;
 }
 
@@ -316,6 +317,17 @@ void sched_wake(const void *channel, int count) {
         coroutine->woken = true;
         count--;
     }
+}
+
+bool sched_sleeps_in(const void *memory, size_t size) {
+    for (int i = 0; i < world.count; i++) {
+        const struct coroutine *coroutine = &world.coroutines[i];
+        uintptr_t channel = (uintptr_t)coroutine->channel;
+        if (coroutine->state != ENDED && channel >= (uintptr_t)memory &&
+            channel - (uintptr_t)memory < size)
+            return true;
+    }
+    return false;
 }
 
 void sched_join(int number) {

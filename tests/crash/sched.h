@@ -15,6 +15,7 @@
 #define DWAL_TESTS_CRASH_SCHED_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum sched_end {
@@ -48,6 +49,9 @@ void sched_point(void);
  * after the deadline. May come back for no reason. */
 bool sched_block(const void *channel, int64_t deadline);
 void sched_wake(const void *channel, int count);
+/* True if a coroutine sleeps, or was woken and did not run since, on a channel
+ * in the @size bytes at @memory. */
+bool sched_sleeps_in(const void *memory, size_t size);
 /* Waits for the end of coroutine @number. */
 void sched_join(int number);
 void sched_sleep(int64_t ns);

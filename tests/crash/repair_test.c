@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Repair of what crashes and damage left, with crashes inside of the repair:
+ * whatever is left then is not taken for a log that is in order, unless it is
+ * the repaired one, and repairing it again ends with the same bytes. What was
+ * kept is what had been submitted, and another life goes on from there.
+ */
+#include <inttypes.h>
+
+#include "damage.h"
+#include "recover/repair.h"
+#include "run.h"
+#include "tests/support/check.h"
+
+#define MOMENTS_MAX 64u
+
+/* A repair, and the moments in it at which it might be interrupted. */
+struct repair {
+    uint64_t random;
+    struct simdisk *moments[MOMENTS_MAX];
+    unsigned count;
+    uint64_t effects;
+    enum dwal__repair_kind kind;
+    int code;
+    struct dwal_error error;
+};
+
+static void moment_note(void *argument, struct simdisk *sim) {
+    struct repair *repair = argument;
+    if (sim->effects == repair->effects)
+        return;
+    repair->effects = sim->effects;
+    /* Beyond the limit, any of them as likely as any other. */
+    unsigned at = repair->count;
+    if (at == MOMENTS_MAX)
+        at = (unsigned)(check_random(&repair->random) % (2 * MOMENTS_MAX));
+    if (at >= MOMENTS_MAX)
+        return;
+    if (at < repair->count)
+        simdisk_free(repair->moments[at]);
+    else
+        repair->count++;
+    repair->moments[at] = simdisk_clone(sim);
+}
+
+static void moments_free(struct repair *repair) {
+    while (repair->count > 0)
+        simdisk_free(repair->moments[--repair->count]);
+}
+
+/* As walfsck -y does it, which accepts every loss. */
+static void repair_plan_run(struct simdisk *sim, int dir, int *lock,
+                            struct repair *repair) {
+    struct dwal__recover_options recover = {.disk = &sim->disk,
+                                            .dir = dir,
+                                            .sync = true,
+                                            .verify_bytes = UINT64_MAX};
+    struct dwal__recovery recovery = {0};
+    struct dwal__repair_options options = {.disk = &sim->disk,
+                                           .dir = dir,
+                                           .lock = lock,
+                                           .uuid = {"0123456789abcdef"},
+                                           .salts = {0x1111, 0x2222}};
+    struct dwal__repair_plan plan = {0};
+    repair->code = dwal__recover(&recover, &recovery, &repair->error);
+    if (repair->code != DWAL_OK)
+        return;
+    repair->code =
+        dwal__repair_plan_make(&options, &recovery, &plan, &repair->error);
+    repair->kind = plan.kind;
+    if (repair->code == DWAL_OK && plan.kind != DWAL__REPAIR_NOTHING)
+        repair->code = dwal__repair_run(&options, &plan, &repair->error);
+    dwal__repair_plan_release(&plan);
+    dwal__recovery_release(&recovery);
+}
+
+static void repair_run(struct simdisk *sim, struct repair *repair) {
+    const struct dwal__disk_ops *ops = sim->disk.ops;
+    int dir = ops->dir_open(&sim->disk, SIM_PATH);
+    int lock = ops->open(&sim->disk, dir, DWAL__LOCK_NAME, DWAL__OPEN_WRITE);
+    sim->repairing = true;
+    repair->effects = sim->effects;
+    sim->before = repair->count == 0 ? moment_note : NULL;
+    sim->argument = repair;
+    repair_plan_run(sim, dir, &lock, repair);
+    sim->before = NULL;
+    sim->repairing = false;
+    if (lock >= 0)
+        ops->close(&sim->disk, lock);
+    ops->close(&sim->disk, dir);
+}
+
+/* Fails unless the repaired log is in order, and holds what it should. */
+static void repaired_check(const struct life *life,
+                           const struct life_snapshot *snapshot,
+                           struct simdisk *sim, const struct repair *repair,
+                           const struct oracle_found *before,
+                           struct oracle_found *after) {
+    char text[ORACLE_TEXT_SIZE];
+    if (repair->code != DWAL_OK)
+        run_report(life, 0, sim, repair->error.text);
+    if (sim->complaint[0] != '\0')
+        run_report(life, 0, sim, sim->complaint);
+    oracle_look(sim, true, after);
+    run.states++;
+    if (after->code != DWAL_OK || after->verdict != DWAL__VERDICT_CLEAN ||
+        after->read_code != DWAL_END || after->read_lsn != after->durable_lsn)
+        run_report(life, 0, sim, "repaired, and not in order");
+    if (after->durable_lsn < before->durable_lsn)
+        run_report(life, 0, sim, "the repair took more than it had to");
+    if (!oracle_check_records(&snapshot->oracle, after, text))
+        run_report(life, 0, sim, text);
+}
+
+/* Interrupted at one moment. */
+static void interrupted_check(const struct life *life,
+                              const struct simdisk *moment, uint64_t seed,
+                              const struct simdisk *repaired,
+                              const struct oracle_found *after) {
+    static struct oracle_found found;
+    struct chooser_random chooser;
+    chooser_random_init(&chooser, seed);
+    struct simdisk *cut = seed % 8 == 0
+                              ? simdisk_kill(moment)
+                              : simdisk_power_cut(moment, &chooser.chooser);
+    struct simdisk *looked = simdisk_clone(cut);
+    oracle_look(looked, true, &found);
+    simdisk_free(looked);
+    run.states++;
+    if (found.code == DWAL_OK && found.verdict == DWAL__VERDICT_CLEAN &&
+        (found.durable_lsn != after->durable_lsn ||
+         found.first_lsn != after->first_lsn))
+        run_report(life, 0, cut, "half repaired, and taken for a whole log");
+    struct repair again = {.count = 1}; /* no moments */
+    repair_run(cut, &again);
+    const char *name = simdisk_difference(cut, repaired);
+    if (again.code != DWAL_OK)
+        run_report(life, 0, cut, again.error.text);
+    if (name != NULL) {
+        snprintf(run.what, sizeof run.what, "%s differs", name);
+        run_report(life, 0, cut, "repaired in two steps, and not the same");
+    }
+    simdisk_free(cut);
+}
+
+/* Goes on after the repair. */
+static void life_after(const struct life_snapshot *snapshot,
+                       struct simdisk *repaired, struct oracle_found *after,
+                       uint64_t seed) {
+    struct oracle oracle = snapshot->oracle;
+    struct life_plan plan;
+    struct life life;
+    uint64_t *ids = malloc(ORACLE_LSN_MAX * sizeof *ids);
+    oracle_next(&oracle, after, true, ids);
+    oracle.created = true;
+    oracle.asked_first = after->first_lsn;
+    life_plan_init(&plan, seed);
+    plan.calls = 4;
+    plan.readers = 0;
+    plan.snapshot_share = 8;
+    run.depth = 1;
+    run_life(&life, &plan, repaired, &oracle, after);
+    for (unsigned i = 0; i < life.snapshot_count; i++) {
+        struct chooser_random chooser;
+        chooser_random_init(&chooser, seed + i);
+        struct simdisk *cut =
+            simdisk_power_cut(life.snapshots[i].sim, &chooser.chooser);
+        run_check(&life, &life.snapshots[i], cut);
+        simdisk_free(cut);
+    }
+    run.depth = 0;
+    life_release(&life);
+    free(ids);
+}
+
+static void damaged_repair(const struct life *life,
+                           const struct life_snapshot *snapshot,
+                           struct simdisk *damaged, uint64_t *random) {
+    static struct oracle_found before, after;
+    struct simdisk *looked = simdisk_clone(damaged);
+    oracle_look(looked, true, &before);
+    simdisk_free(looked);
+    if (before.code != DWAL_OK || before.verdict == DWAL__VERDICT_UNREADABLE)
+        return;
+    run.verdicts[before.verdict]++;
+    struct repair repair = {.random = check_random(random)};
+    struct simdisk *repaired = simdisk_clone(damaged);
+    repair_run(repaired, &repair);
+    repaired_check(life, snapshot, repaired, &repair, &before, &after);
+    for (unsigned i = 0; i < repair.count; i++)
+        interrupted_check(life, repair.moments[i], check_random(random),
+                          repaired, &after);
+    if (check_random(random) % 4 == 0)
+        life_after(snapshot, repaired, &after, check_random(random));
+    moments_free(&repair);
+    simdisk_free(repaired);
+}
+
+static void snapshot_repair(const struct life *life,
+                            const struct life_snapshot *snapshot,
+                            uint64_t *random) {
+    struct chooser_random chooser;
+    struct damage damage;
+    chooser_random_init(&chooser, check_random(random));
+    struct simdisk *cut = simdisk_power_cut(snapshot->sim, &chooser.chooser);
+    damaged_repair(life, snapshot, cut, random); /* torn, perhaps */
+    if (damage_do(cut, random, &damage)) {
+        damage_describe(&damage, run.what);
+        damaged_repair(life, snapshot, cut, random);
+        run.what[0] = '\0';
+    }
+    simdisk_free(cut);
+}
+
+static void test_repair(void **state) {
+    (void)state;
+    static struct oracle_found past;
+    uint64_t wanted = run_states_wanted(20000);
+    uint64_t seed = check_seed(1);
+    run_begin();
+    while (run.states < wanted) {
+        struct oracle oracle;
+        struct life_plan plan;
+        struct life life;
+        run.seed = seed++;
+        uint64_t random = run.seed;
+        struct simdisk *sim = run_disk(run.seed, &oracle, &past);
+        life_plan_init(&plan, check_random(&random));
+        plan.snapshot_share = 16;
+        run_life(&life, &plan, sim, &oracle, &past);
+        for (unsigned i = 0; i < life.snapshot_count; i++)
+            snapshot_repair(&life, &life.snapshots[i], &random);
+        life_release(&life);
+        run_disk_free(sim, &oracle);
+    }
+    run_summary();
+}
+
+int main(void) {
+    run_watch();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_repair),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
