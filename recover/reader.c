@@ -45,6 +45,8 @@ static int place_step(struct dwal__reader *reader, struct dwal_error *error) {
 /* Goes on to the next batch that has something to deliver. */
 static int batch_next(struct dwal__reader *reader, struct dwal_error *error) {
     int code = DWAL_OK;
+    reader->behind = (struct dwal__reader_place){0};
+    reader->damage = (struct dwal__reader_damage){0};
     while (code == DWAL_OK && !reader->open) {
         if (!dwal__reader_current(reader))
             code = dwal__reader_refresh(reader, error);
@@ -146,6 +148,21 @@ static int reader_place(struct dwal__reader *reader, uint64_t lsn,
         return code;
     reader_set(reader, &place, wanted);
     reader->from_first = lsn == 0;
+    return DWAL_OK;
+}
+
+int dwal__reader_pass(struct dwal__reader *reader, struct dwal_error *error) {
+    struct dwal__reader_place behind = reader->behind;
+    uint64_t next_lsn = reader->damage.lost_to + 1;
+    if (behind.segment == 0 && reader->damage.passable)
+        return dwal__reader_seek(reader, next_lsn, error);
+    if (behind.segment == 0)
+        return dwal__error_set(error, DWAL_ECORRUPT, 0,
+                               "nothing behind the damage can be reached");
+    reader->place = behind;
+    reader->behind = (struct dwal__reader_place){0};
+    if (reader->wanted < next_lsn)
+        reader->wanted = next_lsn;
     return DWAL_OK;
 }
 

@@ -75,6 +75,11 @@ int dwal__reader_next(struct dwal__reader *reader,
 int dwal__reader_seek(struct dwal__reader *reader, uint64_t lsn,
                       struct dwal_error *error);
 
+/* After DWAL_ECORRUPT from dwal__reader_next: goes on behind the damage, system
+ * records included. DWAL_OK; DWAL_ECORRUPT if nothing behind it can be read,
+ * and the codes of dwal__reader_seek. */
+int dwal__reader_pass(struct dwal__reader *reader, struct dwal_error *error);
+
 /* The next item is then the first of segment @number, or what follows it.
  * DWAL_OK, or DWAL_EINVAL if the lineage does not have it. */
 int dwal__reader_seek_segment(struct dwal__reader *reader, uint64_t number,

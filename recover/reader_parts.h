@@ -30,6 +30,8 @@ struct dwal__reader {
     bool from_first;         /* sought the first one, whichever it is */
     struct dwal_error stuck; /* code 0, or what is said until a seek */
     struct dwal__reader_damage damage;
+    /* Behind the damage that was met last; segment 0: not known. */
+    struct dwal__reader_place behind;
 
     /* The batch that is being delivered. */
     bool open;

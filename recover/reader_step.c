@@ -10,6 +10,14 @@
 #include "../format/bytes.h"
 #include "reader_parts.h"
 
+static void place_pass(struct dwal__reader_place *place,
+                       const struct dwal__batch_header *header, uint64_t end) {
+    place->offset = end;
+    place->expected.link_known = true;
+    place->expected.link = header->crc;
+    place->expected.first_lsn = header->first_lsn + header->lsn_count;
+}
+
 /* ---- damage ---- */
 
 /* Where the records that can be read again begin: sets *@lsn to the first of
@@ -85,19 +93,24 @@ static int batch_damaged(struct dwal__reader *reader,
             dwal__fault_text(where->fault));
     struct dwal__batch_header header;
     uint64_t next_lsn = 0;
+    reader->behind = *place;
     if (header_good) {
         const struct dwal__batch_header *own = &reader->batch.header;
         next_lsn = own->first_lsn + own->lsn_count;
+        place_pass(&reader->behind, own,
+                   place->offset +
+                       dwal__align_up(own->size, segment->header.block_size));
     } else {
         int code = damage_end(reader, segment, place->offset, &header,
                               &next_lsn, error);
         if (code != DWAL_OK)
             return code;
+        bool found = next_lsn <= segment->last_lsn;
+        reader->behind.offset = found ? header.offset : segment->end;
+        reader->behind.expected.link_known = false;
+        reader->behind.expected.first_lsn = next_lsn;
         if (next_lsn <= reader->wanted) {
-            bool found = next_lsn <= segment->last_lsn;
-            place->offset = found ? header.offset : segment->end;
-            place->expected.link_known = false;
-            place->expected.first_lsn = next_lsn;
+            *place = reader->behind;
             return DWAL_OK;
         }
     }
@@ -128,14 +141,6 @@ static enum dwal__fault batch_fit(const struct dwal__reader *reader,
     bool fits = cut ? kept + 1 >= header->first_lsn && kept < behind
                     : kept + 1 == behind;
     return fits ? DWAL__FAULT_NONE : DWAL__FAULT_LSN;
-}
-
-static void place_pass(struct dwal__reader_place *place,
-                       const struct dwal__batch_header *header, uint64_t end) {
-    place->offset = end;
-    place->expected.link_known = true;
-    place->expected.link = header->crc;
-    place->expected.first_lsn = header->first_lsn + header->lsn_count;
 }
 
 /* On the way to the wanted record: passes a batch by that lies wholly before
@@ -232,6 +237,8 @@ void dwal__reader_segment_damaged(struct dwal__reader *reader,
     damage->place = (struct dwal__position){reader->place.segment, 0};
     damage->lost_from = reader->place.expected.first_lsn;
     damage->lost_to = segment->last_lsn;
+    reader->behind = reader->place;
+    reader->behind.offset = segment->end;
     damage->passable = segment->last_lsn < reader->bound.mark.lsn ||
                        reader->bound.mode != DWAL__BOUND_RECOVERED;
 }

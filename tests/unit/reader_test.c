@@ -262,6 +262,49 @@ static void damaged_header_in_the_middle(void **state) {
     reading_expect(reading, 7, 11);
 }
 
+/* Passing the damage: batch by batch, whatever is damaged, in order. */
+static void damage_passed(void **state) {
+    struct fixture *f = *state;
+    struct reading *reading = &f->reading;
+    struct dwal__reader **reader = &reading->reader;
+    f->one->bytes[f->one->batches[1].offset + 130] ^= 0x10; /* 1 to 3 */
+    f->one->bytes[f->one->batches[3].offset + 40] ^= 0x10;  /* 6, header */
+    reading_all(reading, 1, 0, DWAL_ECORRUPT);
+    assert_int_equal(dwal__reader_pass(*reader, &reading->error), DWAL_OK);
+    reading_expect(reading, 4, 5);
+    reading_expect_code(reading, DWAL_ECORRUPT);
+    reading_expect_damage(reading, 1, f->one->batches[3].offset, 6, 6);
+    assert_int_equal(dwal__reader_pass(*reader, &reading->error), DWAL_OK);
+    reading_expect(reading, 7, 11);
+    reading_expect_code(reading, DWAL_END);
+    f->one->bytes[20] ^= 1; /* the whole segment; there is no way to reach it */
+    assert_int_equal(reading_open(reading, 0), DWAL_ECORRUPT);
+}
+
+/* A damaged batch without records is passed, too, not met over and over. */
+static void damaged_start_passed(void **state) {
+    struct fixture *f = *state;
+    struct reading *reading = &f->reading;
+    logbuild_segment(&f->log, 4, 3);
+    logbuild_mark(&f->log, f->two);
+    struct dwal__start start = logbuild_after(f->two);
+    logbuild_start(&f->log, f->three, &start);
+    logbuild_records(&f->log, f->three, 1, 10);
+    logbuild_mark(&f->log, f->three);
+    const struct logbuild_batch *mark = logbuild_last(f->two);
+    f->two->bytes[mark->offset + 130] ^= 1;
+    for (int system = 0; system < 2; system++) {
+        reading->system = system != 0;
+        assert_int_equal(reading_open(reading, 8), DWAL_OK);
+        reading_expect(reading, 8, 11);
+        reading_expect_code(reading, DWAL_ECORRUPT);
+        reading_expect_damage(reading, 2, mark->offset + 128, 12, 11);
+        assert_int_equal(dwal__reader_pass(reading->reader, &reading->error),
+                         DWAL_OK);
+        reading_expect(reading, 12, 12);
+    }
+}
+
 /* The end that a start names is not the one that is there. */
 static void wrong_end(void **state) {
     struct fixture *f = *state;
@@ -386,6 +429,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(damage_in_the_middle, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_header_in_the_middle, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(damage_passed, setup, teardown),
+        cmocka_unit_test_setup_teardown(damaged_start_passed, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_end, setup, teardown),
         cmocka_unit_test_setup_teardown(missing_segment, setup, teardown),
         cmocka_unit_test_setup_teardown(read_errors, setup, teardown),
