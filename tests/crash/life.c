@@ -46,12 +46,16 @@ static unsigned draw(uint64_t *random, unsigned count) {
 
 /* ---- plans ---- */
 
-static void options_draw(struct dwal_options *o, uint64_t *random) {
+/* On sectors of 512 bytes and of 4096, and where there is no O_DIRECT. */
+static void options_draw(struct life_plan *plan, uint64_t *random) {
+    static const uint32_t alignments[] = {512, 512, 4096, 4096, 0};
+    struct dwal_options *o = &plan->options;
     static const uint64_t batch_sizes[] = {4096, 4096, 16384, 1 << 20};
     static const uint32_t flights[] = {1, 2, 4, 8};
     static const uint32_t queues[] = {1u << 18, 1u << 18, 16, 3};
     dwal_options_init(o);
     o->create = DWAL_CREATE_IF_ABSENT;
+    plan->alignment = alignments[draw(random, 5)];
     o->block_size = draw(random, 4) == 0 ? 8192 : 4096;
     o->segment_size =
         o->block_size * (DWAL__SEGMENT_BLOCKS_MIN + draw(random, 8));
@@ -71,7 +75,7 @@ static void options_draw(struct dwal_options *o, uint64_t *random) {
 void life_plan_init(struct life_plan *plan, uint64_t seed) {
     uint64_t random = seed;
     *plan = (struct life_plan){.seed = seed};
-    options_draw(&plan->options, &random);
+    options_draw(plan, &random);
     plan->callers = 1 + draw(&random, 4);
     plan->calls = 4 + draw(&random, 24);
     plan->trims = draw(&random, 3) == 0 ? 0 : 1 + draw(&random, 8);
@@ -87,17 +91,18 @@ void life_plan_init(struct life_plan *plan, uint64_t seed) {
 
 void life_describe(const struct life_plan *plan, char text[ORACLE_TEXT_SIZE]) {
     const struct dwal_options *o = &plan->options;
-    snprintf(text, ORACLE_TEXT_SIZE,
-             "seed %" PRIu64 ": %u callers x %u calls, sizes %u, in 64 calls "
-             "%u trims, %u rotations, %u batches; %u readers%s%s%s; submit %d, "
-             "sync %d, gather %d, direct %d, segment %" PRIu64 ", block %u, "
-             "batch %" PRIu64 ", in flight %u, queue %u, mark %d ms",
-             plan->seed, plan->callers, plan->calls, plan->size_classes,
-             plan->trims, plan->rotations, plan->batches, plan->readers,
-             plan->rests ? ", rests" : "", plan->repairs ? ", repairs" : "",
-             plan->hasty ? ", hasty" : "", o->submit, o->sync, o->gather,
-             o->direct, o->segment_size, o->block_size, o->batch_bytes_max,
-             o->in_flight_max, o->queue_records_max, o->mark_delay_ms);
+    snprintf(
+        text, ORACLE_TEXT_SIZE,
+        "seed %" PRIu64 ": %u callers x %u calls, sizes %u, in 64 calls "
+        "%u trims, %u rotations, %u batches; %u readers%s%s%s; submit %d, "
+        "sync %d, gather %d, direct %d, segment %" PRIu64 ", block %u, "
+        "batch %" PRIu64 ", in flight %u, queue %u, mark %d ms; sectors %u",
+        plan->seed, plan->callers, plan->calls, plan->size_classes, plan->trims,
+        plan->rotations, plan->batches, plan->readers,
+        plan->rests ? ", rests" : "", plan->repairs ? ", repairs" : "",
+        plan->hasty ? ", hasty" : "", o->submit, o->sync, o->gather, o->direct,
+        o->segment_size, o->block_size, o->batch_bytes_max, o->in_flight_max,
+        o->queue_records_max, o->mark_delay_ms, plan->alignment);
 }
 
 /* ---- notes ---- */
@@ -618,6 +623,7 @@ void life_run(struct life *life, const struct life_plan *plan,
                           .past = found,
                           .random = plan->seed};
     life->snapshots = calloc(LIFE_SNAPSHOTS_MAX, sizeof *life->snapshots);
+    sim->alignment = plan->alignment;
     sim->before = operation_before;
     sim->argument = life;
     sched_begin(plan->seed);

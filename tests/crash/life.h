@@ -18,8 +18,9 @@
 struct life_plan {
     uint64_t seed;
     struct dwal_options options;
-    unsigned callers;                   /* 1 to ORACLE_CALLERS_MAX */
-    unsigned calls;                     /* of each */
+    uint32_t alignment; /* of the device; 0: it refuses O_DIRECT */
+    unsigned callers;   /* 1 to ORACLE_CALLERS_MAX */
+    unsigned calls;     /* of each */
     unsigned trims, rotations, batches; /* in 64 calls */
     unsigned size_classes;              /* of payloads */
     unsigned readers;                   /* that look on */

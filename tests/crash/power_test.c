@@ -106,8 +106,6 @@ static void explore(struct simdisk *sim, const struct oracle *oracle,
     uint64_t random = seed;
     struct life_plan plan;
     life_plan_init(&plan, check_random(&random));
-    static const uint32_t alignments[] = {512, 512, 4096, 4096, 0};
-    sim->alignment = alignments[check_random(&random) % 5];
     run.depth = depth;
     struct life life;
     run_life(&life, &plan, sim, oracle, past);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "run.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <time.h>
@@ -22,7 +23,8 @@ static void dump(const struct simdisk *sim) {
 }
 
 static void where(void) {
-    fprintf(stderr, "again with DWAL_SEED=%" PRIu64 "\n", run.seed);
+    fprintf(stderr, "again: DWAL_SEED=%" PRIu64 " %s%s\n", run.seed, run.only,
+            program_invocation_name);
     for (unsigned i = 0; i <= run.depth; i++) {
         char plan[ORACLE_TEXT_SIZE];
         life_describe(&run.plans[i], plan);

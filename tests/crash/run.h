@@ -21,6 +21,7 @@ struct run {
     unsigned depth;
     struct life_plan plans[RUN_DEPTH_MAX]; /* of the lives on the way */
     char what[256]; /* else, that a message should tell */
+    char only[64];  /* more that leads here: "NAME=value " */
     double begin;
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Crashes. After a power cut a file has, in each sector, what was durable or
- * any version that was written since, a write in flight included; a directory
+ * any version that was written since, a write in flight included, or, from some
+ * choosers, the beginning of one and the end of another; a directory
  * has any subset of its unsynced operations, in which the operations on each
  * name are a prefix of those that were made. A rename is never half done.
  */
@@ -38,6 +39,7 @@ void chooser_random_init(struct chooser_random *chooser, uint64_t seed) {
         (struct chooser_random){.chooser.choose = random_choose, .state = seed};
     bias_draw(chooser);
     chooser->drifts = check_random(&chooser->state) % 2 == 0;
+    chooser->chooser.tears = check_random(&chooser->state) % 4 == 0;
 }
 
 static unsigned all_choose(struct chooser *chooser, unsigned count) {
@@ -124,6 +126,20 @@ static void versions_add(struct sim_sector **candidates, unsigned *count,
     candidate_add(candidates, count, newest->content);
 }
 
+/* The beginning of one of them, and the end of another. */
+static struct sim_sector *sector_torn(struct sim_sector **candidates,
+                                      unsigned count, struct chooser *chooser) {
+    static const uint8_t zeros[SIM_SECTOR];
+    uint8_t bytes[SIM_SECTOR];
+    const struct sim_sector *begin = candidates[choose(chooser, count)];
+    const struct sim_sector *end = candidates[choose(chooser, count)];
+    unsigned at = choose(chooser, SIM_SECTOR);
+    memcpy(bytes, begin != NULL ? begin->bytes : zeros, at);
+    memcpy(bytes + at, (end != NULL ? end->bytes : zeros) + at,
+           SIM_SECTOR - at);
+    return sim_sector_new(bytes, SIM_SECTOR);
+}
+
 /* What of @inode's sector @index is left. */
 static void cell_cut(struct simdisk *cut, int inode, size_t index,
                      struct chooser *chooser) {
@@ -140,8 +156,12 @@ static void cell_cut(struct simdisk *cut, int inode, size_t index,
             candidate_add(candidates, &count, flight->content[index - first]);
     }
     bool written = cell->written;
-    struct sim_sector *left = candidates[choose(chooser, count)];
-    sim_cell_settle(cell, sim_sector_share(left));
+    struct sim_sector *left;
+    if (count > 1 && chooser->tears && choose(chooser, 4) == 0)
+        left = sector_torn(candidates, count, chooser);
+    else
+        left = sim_sector_share(candidates[choose(chooser, count)]);
+    sim_cell_settle(cell, left);
     cell->written = written;
     cell->batch = false;
 }

@@ -158,9 +158,11 @@ struct sim_flight {
 };
 
 /* Who decides what is left open. choose(n), n > 1, returns 0 to n - 1: 0 is the
- * oldest, n - 1 the newest. */
+ * oldest, n - 1 the newest. @tears: a sector may be left half of one version
+ * and half of another, which is worse than SPEC 1 has it. */
 struct chooser {
     unsigned (*choose)(struct chooser *chooser, unsigned count);
+    bool tears;
 };
 
 struct simdisk {
