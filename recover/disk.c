@@ -408,6 +408,7 @@ static const struct dwal__disk_ops kernel_ops = {
     .size = kernel_size,
     .identity = kernel_identity,
     .alignment = kernel_alignment,
+    .parallel_reads = true,
     .read = kernel_read,
     .write = kernel_write,
     .allocate = kernel_allocate,

@@ -59,6 +59,8 @@ struct dwal__disk_ops {
                     uint64_t *inode);
     int (*alignment)(struct dwal__disk *disk, int handle,
                      struct dwal__disk_alignment *alignment);
+    /* Several threads may read one handle at once. */
+    bool parallel_reads;
     /* Whole or to the end of the file; EINTR and short counts are dealt with.
      * Returns the bytes moved. A write that moves fewer returns -EIO. */
     ssize_t (*read)(struct dwal__disk *disk, int handle, void *bytes,

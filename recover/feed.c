@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading a file forward. Owns the buffer and the open handle. Two invariants:
- * the buffer holds [start, start + filled) of the open file; start, and filled
+ * Reading a file forward. Owns the buffer and the open handle. Invariants: the
+ * buffer holds [start, start + filled) of the open file; start, and filled
  * unless it ends with the file, are multiples of the unit that direct I/O
- * wants.
+ * wants; and reads are in flight only while the file is open.
+ *
+ * Two ways to get bytes: the buffer, for who looks here and there, and ahead.c,
+ * for who reads on and on. A read ahead that fails is not told: the buffer's
+ * own reads find out what is wrong, and exactly where.
  */
 #include "feed.h"
 
@@ -18,6 +22,13 @@
  * each further one is twice as long, up to a length that no disk minds. */
 #define AHEAD_FIRST ((size_t)16 << 10)
 #define AHEAD_MAX ((size_t)1 << 20)
+
+/* The first read after something was forgotten: who reads at the end of a log
+ * that is being written wants little at a time. */
+#define AHEAD_AGAIN ((size_t)64 << 10)
+
+/* With less than this to come, threads are not worth their start. */
+#define READS_WORTH ((uint64_t)4 << 20)
 
 /* A device that wants more than the larger one is read through the cache. */
 #define UNIT_MIN 4096u
@@ -57,6 +68,11 @@ static int buffered_open(struct dwal__feed *feed) {
     return feed->handle < 0 ? feed->handle : 0;
 }
 
+static void reads_stop(struct dwal__feed *feed) {
+    if (feed->reads != NULL && dwal__ahead_running(feed->reads))
+        dwal__ahead_stop(feed->reads);
+}
+
 static void buffer_drop(struct dwal__feed *feed) {
     free(feed->buffer);
     feed->buffer = NULL;
@@ -70,7 +86,10 @@ int dwal__feed_open(struct dwal__feed *feed, const char *name) {
     feed->name = name;
     feed->start = 0;
     feed->filled = 0;
+    feed->until = 0;
+    feed->bad_offset = 0;
     feed->ahead = AHEAD_FIRST;
+    feed->reads_off = false;
     feed->direct = true;
     feed->handle = ops->open(feed->disk, feed->dir, name,
                              DWAL__OPEN_READ | DWAL__OPEN_DIRECT);
@@ -113,43 +132,79 @@ static void buffer_shift(struct dwal__feed *feed, uint64_t base) {
     feed->filled = kept;
 }
 
-/* Reads behind what is in memory, up to @size bytes in all. What statx told, or
- * what was guessed, may be wrong: EINVAL leads to the page cache. */
-static int buffer_fill(struct dwal__feed *feed, size_t size) {
+/* What statx told, or what was guessed, may be wrong: EINVAL leads to the page
+ * cache. */
+static ssize_t file_read(struct dwal__feed *feed, uint8_t *to, size_t size,
+                         uint64_t offset) {
     const struct dwal__disk_ops *ops = feed->disk->ops;
-    if (feed->filled % feed->unit != 0)
-        return -EIO; /* the file ended here the last time it was read */
-    uint8_t *to = feed->buffer + feed->filled;
-    size_t more = size - feed->filled;
-    uint64_t from = feed->start + feed->filled;
-    ssize_t got = ops->read(feed->disk, feed->handle, to, more, from);
-    if (got == -EINVAL && feed->direct) {
-        int error = buffered_open(feed);
-        if (error != 0)
-            return error;
-        got = ops->read(feed->disk, feed->handle, to, more, from);
+    ssize_t got = ops->read(feed->disk, feed->handle, to, size, offset);
+    if (got != -EINVAL || !feed->direct)
+        return got;
+    int error = buffered_open(feed);
+    if (error != 0)
+        return error;
+    return ops->read(feed->disk, feed->handle, to, size, offset);
+}
+
+/* A large read failed: brings at least @need bytes into memory, unit by unit,
+ * or finds out which one is to blame. The reads that follow are small, so that
+ * a disk that takes long to say no is not asked too often. */
+static int units_fill(struct dwal__feed *feed, size_t need) {
+    feed->ahead = feed->unit;
+    while (feed->filled < need) {
+        uint64_t offset = feed->start + feed->filled;
+        ssize_t got =
+            file_read(feed, feed->buffer + feed->filled, feed->unit, offset);
+        if (got < 0) {
+            feed->bad_offset = offset;
+            return (int)got;
+        }
+        feed->filled += (size_t)got;
+        if ((size_t)got < feed->unit)
+            break;
     }
-    if (got < 0)
-        return (int)got;
-    feed->filled += (size_t)got;
-    if (feed->moved != NULL && feed->moved(feed->argument, (uint64_t)got) != 0)
-        return -ECANCELED;
     return 0;
+}
+
+static int moved_tell(struct dwal__feed *feed, uint64_t bytes) {
+    bool stop = feed->moved != NULL && feed->moved(feed->argument, bytes) != 0;
+    return stop ? -ECANCELED : 0;
+}
+
+/* Reads behind what is in memory, up to @want bytes in all, at least @need. */
+static int buffer_fill(struct dwal__feed *feed, size_t need, size_t want) {
+    size_t before = feed->filled;
+    if (before % feed->unit != 0)
+        return -EIO; /* the file ended here the last time it was read */
+    ssize_t got = file_read(feed, feed->buffer + before, want - before,
+                            feed->start + before);
+    int error = 0;
+    if (got < 0)
+        error = units_fill(feed, need);
+    else
+        feed->filled += (size_t)got;
+    if (error == 0)
+        error = moved_tell(feed, feed->filled - before);
+    return error;
 }
 
 /* Brings @size bytes from @offset on into memory, and more behind them. */
 static int buffer_move(struct dwal__feed *feed, uint64_t offset, size_t size) {
     uint64_t base = offset & ~(uint64_t)(feed->unit - 1);
     size_t need = size + (size_t)(offset - base);
-    uint64_t rest = dwal__align_up(feed->file_size - base, feed->unit);
+    uint64_t end = feed->file_size;
+    if (feed->until >= offset + size && feed->until < end)
+        end = feed->until;
+    uint64_t rest = dwal__align_up(end - base, feed->unit);
     uint64_t want = need > feed->ahead ? need : feed->ahead;
     want = dwal__align_up(want < rest ? want : rest, feed->unit);
     if (feed->ahead < AHEAD_MAX)
         feed->ahead *= 2;
+    feed->bad_offset = offset;
     buffer_shift(feed, base);
     int error = capacity_raise(feed, (size_t)want);
     if (error == 0)
-        error = buffer_fill(feed, (size_t)want);
+        error = buffer_fill(feed, need, (size_t)want);
     if (error == 0 && feed->filled < need)
         error = -EIO;
     if (error != 0)
@@ -157,18 +212,92 @@ static int buffer_move(struct dwal__feed *feed, uint64_t offset, size_t size) {
     return error;
 }
 
+/* ---- more reads in flight ---- */
+
+static bool reads_start(struct dwal__feed *feed, uint64_t offset) {
+    if (feed->reads == NULL)
+        feed->reads = dwal__ahead_new(UNIT_MAX);
+    struct dwal__ahead_range range = {.disk = feed->disk,
+                                      .handle = feed->handle,
+                                      .unit = feed->unit,
+                                      .from =
+                                          offset & ~(uint64_t)(feed->unit - 1),
+                                      .until = feed->until};
+    feed->reads_off =
+        feed->reads == NULL || !dwal__ahead_start(feed->reads, &range);
+    feed->filled = 0;
+    return !feed->reads_off;
+}
+
+/* True if these bytes are to be had from reads in flight; starts and stops
+ * them. Only for who has shown, or said, that it reads on and on. */
+static bool reads_wanted(struct dwal__feed *feed, uint64_t offset,
+                         size_t size) {
+    if (feed->reads != NULL && dwal__ahead_running(feed->reads)) {
+        if (dwal__ahead_covers(feed->reads, offset, size))
+            return true;
+        reads_stop(feed);
+    }
+    /* The disk works on the pieces of a larger read at once by itself. */
+    if (size > DWAL__AHEAD_STRETCH)
+        feed->reads_off = true;
+    return !feed->reads_off && feed->disk->ops->parallel_reads &&
+           feed->ahead >= AHEAD_MAX && feed->until <= feed->file_size &&
+           feed->until >= offset + size &&
+           feed->until - offset >= READS_WORTH && reads_start(feed, offset);
+}
+
+/* True if that decided: *@error is 0, and *@bytes set, or it is not. */
+static bool reads_get(struct dwal__feed *feed, uint64_t offset, size_t size,
+                      uint8_t **bytes, int *error) {
+    uint64_t arrived;
+    uint8_t *found;
+    if (!reads_wanted(feed, offset, size))
+        return false;
+    if (!dwal__ahead_get(feed->reads, offset, size, &found, &arrived)) {
+        reads_stop(feed);
+        feed->reads_off = true;
+        return false;
+    }
+    *error = arrived > 0 ? moved_tell(feed, arrived) : 0;
+    if (*error == 0)
+        *bytes = found;
+    return true;
+}
+
+void dwal__feed_expect(struct dwal__feed *feed, uint64_t until, bool certain) {
+    feed->until = until;
+    if (certain)
+        feed->ahead = AHEAD_MAX;
+}
+
+/* ---- the interface ---- */
+
 int dwal__feed_get(struct dwal__feed *feed, uint64_t offset, size_t size,
                    uint8_t **bytes) {
     assert(offset <= feed->file_size && size <= feed->file_size - offset);
     bool held = offset >= feed->start && offset - feed->start <= feed->filled &&
                 size <= feed->filled - (offset - feed->start);
-    int error = held ? 0 : buffer_move(feed, offset, size);
+    int error = 0;
+    if (!held && reads_get(feed, offset, size, bytes, &error))
+        return error;
+    if (!held)
+        error = buffer_move(feed, offset, size);
     if (error == 0)
         *bytes = feed->buffer + (offset - feed->start);
     return error;
 }
 
+void dwal__feed_forget(struct dwal__feed *feed, uint64_t offset) {
+    reads_stop(feed);
+    uint64_t kept = offset > feed->start ? offset - feed->start : 0;
+    if (kept < feed->filled)
+        feed->filled = (size_t)(kept - kept % feed->unit);
+    feed->ahead = AHEAD_AGAIN;
+}
+
 void dwal__feed_close(struct dwal__feed *feed) {
+    reads_stop(feed);
     if (feed->handle >= 0)
         feed->disk->ops->close(feed->disk, feed->handle);
     feed->handle = -1;
@@ -177,4 +306,6 @@ void dwal__feed_close(struct dwal__feed *feed) {
 void dwal__feed_release(struct dwal__feed *feed) {
     dwal__feed_close(feed);
     buffer_drop(feed);
+    dwal__ahead_free(feed->reads);
+    feed->reads = NULL;
 }

@@ -23,6 +23,7 @@ static int place_step(struct dwal__reader *reader, struct dwal_error *error) {
     int code;
     if (!inside && next != NULL) {
         reader->place = dwal__reader_place_first(next);
+        reader->onward = true;
         return DWAL_OK;
     }
     if (!inside) {
@@ -126,6 +127,7 @@ static void reader_set(struct dwal__reader *reader,
     reader->place = *place;
     reader->wanted = wanted;
     reader->from_first = false;
+    reader->onward = false;
     reader->shown = 0;
     reader->open = false;
     reader->lineage_new = false;

@@ -28,6 +28,7 @@ struct dwal__reader {
     uint64_t wanted;         /* the next LSN to deliver */
     uint64_t shown;          /* the last delivered since the seek; 0: none */
     bool from_first;         /* sought the first one, whichever it is */
+    bool onward;             /* has read a segment to its end since the seek */
     struct dwal_error stuck; /* code 0, or what is said until a seek */
     struct dwal__reader_damage damage;
     /* Behind the damage that was met last; segment 0: not known. */

@@ -202,6 +202,7 @@ int dwal__reader_step(struct dwal__reader *reader,
     struct dwal__window_batch *batch = &reader->batch;
     struct dwal__batch_fault where;
     bool header_good = false;
+    dwal__window_expect(window, segment->end, reader->onward);
     for (int attempt = 0; attempt < 2; attempt++) {
         bool passed;
         int code = batch_pass(reader, segment, &passed, error);

@@ -432,8 +432,10 @@ int dwal__report_error(const struct dwal__recovery *recovery,
     } else {
         what = row->text;
     }
-    if ((recovery->facts.bits & DWAL__FACT_EVIDENCE_BEYOND) != 0 ||
-        strncmp(row->name, "missing-", 8) == 0) {
+    /* What could not be read may hold what seems to be lost. */
+    if (code != DWAL_EIO &&
+        ((recovery->facts.bits & DWAL__FACT_EVIDENCE_BEYOND) != 0 ||
+         strncmp(row->name, "missing-", 8) == 0)) {
         memcpy(lost, "; ", 3);
         lost_text(recovery, lost + 2, sizeof lost - 2);
     }

@@ -172,20 +172,18 @@ int dwal__segment_load(struct dwal__feed *feed,
                        enum dwal__finding_kind *kind, uint64_t *offset) {
     char name[DWAL__NAME_SIZE];
     dwal__segment_name(segment->number, name);
-    *offset = 0;
     int error = dwal__feed_open(feed, name);
-    if (error != 0)
-        return error;
-    error = header_load(feed, segment, uuid, kind);
+    if (error == 0)
+        error = header_load(feed, segment, uuid, kind);
     if (error == 0 && segment->well_formed) {
         struct run run = run_begin(feed, segment);
         struct look look;
-        *offset = run.offset;
         error = run_look(&run, &look);
         if (error == 0)
             first_batch_take(segment, &look);
     }
     dwal__feed_close(feed);
+    *offset = feed->bad_offset;
     return error;
 }
 
@@ -347,6 +345,8 @@ static int segment_open(struct dwal__feed *feed,
     if (error == 0 && feed->file_size != segment->header.segment_size)
         error = -EIO; /* it has changed under us */
     return error;
+    if (error == 0)
+        dwal__feed_expect(feed, feed->file_size, true);
 }
 
 static int segment_walk(struct run *run,
@@ -381,7 +381,6 @@ int dwal__segment_scan(struct dwal__feed *feed,
                        struct dwal__watermark *evidence, uint64_t *offset) {
     assert(segment->well_formed && !segment->scanned);
     struct run run = run_begin(feed, segment);
-    *offset = run.offset;
     segment->started = false;
     segment->run_end = run.offset;
     segment->run_link = run.link;
@@ -390,7 +389,7 @@ int dwal__segment_scan(struct dwal__feed *feed,
     if (error == 0)
         error = segment_walk(&run, names, name_count, whole, evidence);
     dwal__feed_close(feed);
-    *offset = run.offset;
+    *offset = feed->bad_offset;
     if (error != 0)
         return error;
     for (size_t i = 0; i < name_count; i++)
@@ -404,21 +403,22 @@ int dwal__segment_trace(struct dwal__feed *feed,
                         uint64_t *offset) {
     const struct dwal__segment_header *header = &segment->header;
     char name[DWAL__NAME_SIZE];
-    *offset = header->block_size;
+    uint64_t at = header->block_size;
     int error = segment_open(feed, segment, name);
-    while (error == 0 && !*found && *offset < header->segment_size) {
+    while (error == 0 && !*found && at < header->segment_size) {
         uint8_t *bytes;
         struct dwal__batch_header batch;
-        error = dwal__feed_get(feed, *offset, header->block_size, &bytes);
+        error = dwal__feed_get(feed, at, header->block_size, &bytes);
         if (error != 0)
             break;
         enum dwal__fault fault = dwal__batch_header_decode(
-            bytes, header->block_size, header, *offset, &batch);
+            bytes, header->block_size, header, at, &batch);
         *found = fault == DWAL__FAULT_NONE || fault == DWAL__FAULT_VERSION ||
                  dwal__head_damaged(fault);
-        *offset += header->block_size;
+        at += header->block_size;
     }
     dwal__feed_close(feed);
+    *offset = feed->bad_offset;
     return error;
 }
 

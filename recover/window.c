@@ -12,10 +12,6 @@
 
 #include "../format/bytes.h"
 
-/* The first read after something was forgotten: who reads at the end of a log
- * that is being written wants little at a time. */
-#define AHEAD_AGAIN ((size_t)64 * 1024)
-
 void dwal__window_init(struct dwal__window *window, struct dwal__disk *disk,
                        int dir) {
     memset(window, 0, sizeof *window);
@@ -30,12 +26,13 @@ void dwal__window_release(struct dwal__window *window) {
     dwal__feed_release(&window->feed);
 }
 
+void dwal__window_expect(struct dwal__window *window, uint64_t until,
+                         bool certain) {
+    dwal__feed_expect(&window->feed, until, certain);
+}
+
 void dwal__window_forget(struct dwal__window *window, uint64_t offset) {
-    struct dwal__feed *feed = &window->feed;
-    uint64_t kept = offset > feed->start ? offset - feed->start : 0;
-    if (kept < feed->filled)
-        feed->filled = (size_t)(kept - kept % feed->unit);
-    feed->ahead = AHEAD_AGAIN;
+    dwal__feed_forget(&window->feed, offset);
 }
 
 /* Bytes of the open file. @fault becomes SHORT if it ends before them, although
@@ -56,10 +53,15 @@ static int window_load(struct dwal__window *window, uint64_t offset,
          feed->disk->ops->size(feed->disk, feed->handle, &file_size) == 0 &&
          file_size < feed->file_size))
         return DWAL_OK;
-    return dwal__error_set_at(
-        error, result == -ENOMEM ? DWAL_ENOMEM : DWAL_EIO, -result,
-        window->header.number, offset, "%s: read %llu bytes at offset %llu",
-        window->name, (unsigned long long)size, (unsigned long long)offset);
+    if (result == -ENOMEM)
+        return dwal__error_set_at(
+            error, DWAL_ENOMEM, ENOMEM, window->header.number, offset,
+            "%s: no memory for %llu bytes at offset %llu", window->name,
+            (unsigned long long)size, (unsigned long long)offset);
+    return dwal__error_set_at(error, DWAL_EIO, -result, window->header.number,
+                              feed->bad_offset, "%s: read at offset %llu",
+                              window->name,
+                              (unsigned long long)feed->bad_offset);
 }
 
 /* ---- the segment header ---- */

@@ -46,6 +46,10 @@ int dwal__window_open(struct dwal__window *window, uint64_t number,
                       const struct dwal__uuid *uuid, struct dwal_error *error);
 void dwal__window_close(struct dwal__window *window);
 
+/* The caller reads on to @until, see dwal__feed_expect. */
+void dwal__window_expect(struct dwal__window *window, uint64_t until,
+                         bool certain);
+
 /* Drops what is in memory from @offset on: the file may have changed there. */
 void dwal__window_forget(struct dwal__window *window, uint64_t offset);
 
