@@ -6,17 +6,9 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 
 #include "../format/bytes.h"
 #include "log.h"
-
-/* Rounds of yields that pay, and what one yield takes at least, shared by the
- * processors of a small machine. */
-#define YIELDS_MAX 8
-#define YIELD_NS 300
-#define YIELD_SLOW_NS 200000
-#define YIELD_PAUSE 1000
 
 /* ---- waiting ---- */
 
@@ -42,39 +34,6 @@ static int64_t deadline_guard(struct dwal *log, int64_t now) {
         dwal__fail(log, ETIMEDOUT, 0, 0, "an I/O did not end within %d ms",
                    log->options.io_timeout_ms);
     return since + timeout;
-}
-
-/* Before sleeping: lets others run, who may be what we wait for. That is cheaper
- * than to sleep and be woken where a few rounds of all callers take as long as
- * the flush, so only with many callers on a fast disk. A foreign load takes
- * whole time slices: after a yield that took long, there are none for a while.
- */
-static bool batch_yield(struct dwal *log, struct dwal__batch *batch,
-                        uint64_t sequence) {
-    int64_t round_ns = (int64_t)atomic_load(&batch->committers) * YIELD_NS;
-    if (log->options.gather == DWAL_GATHER_OFF ||
-        atomic_load_explicit(&log->flush_ns, memory_order_relaxed) >
-            YIELDS_MAX * round_ns)
-        return false;
-    if (atomic_load_explicit(&log->yield_pause, memory_order_relaxed) > 0) {
-        atomic_fetch_sub_explicit(&log->yield_pause, 1, memory_order_relaxed);
-        return false;
-    }
-    int64_t now = dwal__now_ns();
-    for (int i = 0; i < 2 * YIELDS_MAX; i++) {
-        sched_yield();
-        if (atomic_load(&log->completed) > sequence ||
-            atomic_load(&log->failed))
-            return true;
-        int64_t before = now;
-        now = dwal__now_ns();
-        if (now - before > YIELD_SLOW_NS) {
-            atomic_store_explicit(&log->yield_pause, YIELD_PAUSE,
-                                  memory_order_relaxed);
-            return false;
-        }
-    }
-    return false;
 }
 
 /* Sleeps in @batch once; the order of the first three steps is the waiter's
@@ -109,7 +68,7 @@ int dwal__wait_sequence(struct dwal *log, struct dwal__batch *batch,
         if (log->options.submit == DWAL_SUBMIT_CALLER && dwal__role_take(log)) {
             dwal__commit_run(log, sequence + 1, deadline);
             dwal__role_release(log);
-        } else if (!batch_yield(log, batch, sequence)) {
+        } else if (!dwal__gather_yield(log, batch, sequence)) {
             batch_sleep(log, batch, sequence, deadline);
         }
     }

@@ -97,8 +97,17 @@ enum dwal_gather {
     /* After a flush, wait for the callers that it released, for a quarter of
      * the measured flush at most, if that pays; never for a lone caller. */
     DWAL_GATHER_AUTO = 0,
-    /* Natural batching alone: who waits neither gathers nor yields. */
+    /* Natural batching alone. */
     DWAL_GATHER_OFF = 1
+};
+
+enum dwal_wait_how {
+    /* Who waits beside others for a flush below half a millisecond lets them
+     * run (sched_yield) before it sleeps, for two flushes at most, if that is
+     * measured to carry clearly more; it then uses idle processors. Not while
+     * something else wants them. */
+    DWAL_WAIT_AUTO = 0,
+    DWAL_WAIT_SLEEP = 1
 };
 
 enum dwal_log_level { DWAL_LOG_WARNING = 1, DWAL_LOG_NOTICE = 2 };
@@ -130,6 +139,7 @@ struct dwal_options {
     int sync;   /* enum dwal_sync; DWAL_SYNC_AUTO */
     int submit; /* enum dwal_submit */
     int gather; /* enum dwal_gather; DWAL_GATHER_AUTO */
+    int wait;   /* enum dwal_wait_how; DWAL_WAIT_AUTO */
 
     /* Bounds on what is appended and not yet durable, for every caller alike.
      * Bytes of staging memory, 1 MiB to 1 GiB; records, 1 to 2^30. Memory is

@@ -158,15 +158,26 @@ struct dwal__retirable {
 };
 
 /* What gather.c remembers. */
+struct dwal__gather_tried {
+    uint64_t records;
+    int64_t ns;
+};
+
 struct dwal__gather {
-    uint32_t released; /* callers let go since the last seal */
-    uint32_t expected; /* … and those who wait already */
-    bool waiting;      /* the way that is being tried, or kept */
-    bool kept;         /* the latter */
-    unsigned batches;  /* left of this try */
-    uint64_t records;  /* that it carried */
-    int64_t since_ns;  /* when it began */
-    double rate[2];    /* records a second without and with waiting; 0: ? */
+    uint32_t released;     /* callers let go since the last seal */
+    uint32_t expected;     /* … and those who wait already */
+    uint32_t cohort;       /* expected, when trials began anew */
+    unsigned way;          /* in use */
+    unsigned kept;         /* the best so far */
+    unsigned rival;        /* last tried against it */
+    unsigned batches;      /* left of this turn */
+    unsigned turns;        /* left of this trial; 0: no trial */
+    unsigned keep_batches; /* of the next time without a trial; 0: new */
+    int64_t since_ns;      /* when this turn began to count; 0: not yet */
+    uint64_t records_before;
+    struct dwal__gather_tried tried[2]; /* the kept way; the rival */
+    int64_t yield_after_ns;             /* no yielding before */
+    int64_t yield_pause_ns;
 };
 
 enum dwal__log_phase {
@@ -203,7 +214,8 @@ struct dwal {
     /* When the segment in use gets too old; DWAL__NEVER. */
     _Atomic int64_t segment_deadline;
     _Atomic uint32_t gather_target; /* futex: callers waited for, 0: none */
-    _Atomic uint32_t yield_pause;   /* waits left without yielding */
+    _Atomic bool yields;            /* who waits yields before sleeping */
+    _Atomic bool yield_slow;        /* a yield took long */
     _Atomic int64_t flush_ns;       /* average from submission to completion */
 
     /* ---- place_lock ---- */
@@ -376,6 +388,10 @@ void dwal__gather_wait(struct dwal *log);
 void dwal__gather_published(struct dwal *log, struct dwal__batch *batch);
 /* With the role: a write, and the sync over it, took so long. */
 void dwal__gather_measured(struct dwal *log, int64_t flush_ns);
+/* Before a caller sleeps: true if the batch with @sequence was completed, or
+ * the log failed, while it let others run. */
+bool dwal__gather_yield(struct dwal *log, struct dwal__batch *batch,
+                        uint64_t sequence);
 /* A caller that will wait has a place in @batch. */
 void dwal__gather_arrived(struct dwal *log, struct dwal__batch *batch);
 
