@@ -15,6 +15,9 @@
 #define RECORD(field) offsetof(struct dwal__record_header_bytes, field)
 #define START(field) offsetof(struct dwal__start_bytes, field)
 
+#define RESET_LOST (DWAL__START_RESET | DWAL__START_LOST)
+#define START_FLAGS (DWAL__START_CUT | RESET_LOST)
+
 static const uint8_t batch_magic[4] = {0xD7, 'B', 'A', 'T'};
 
 /* ---- records, SPEC 5.2 ---- */
@@ -235,7 +238,8 @@ enum dwal__fault dwal__start_decode(const uint8_t *bytes, size_t size,
     bool none = start->previous_segment == 0;
     if (start->metadata_size != size - DWAL__START_SIZE ||
         dwal__get32(bytes + START(reserved)) != 0 ||
-        (start->flags & ~(DWAL__START_CUT | DWAL__START_RESET)) != 0 ||
+        (start->flags & ~START_FLAGS) != 0 ||
+        (start->flags & RESET_LOST) == RESET_LOST ||
         start->previous_lsn > DWAL__LSN_MAX || start->trim_lsn > DWAL__LSN_MAX)
         return DWAL__FAULT_FIELD;
     if (none != (start->previous_end == 0) ||
@@ -247,6 +251,12 @@ enum dwal__fault dwal__start_decode(const uint8_t *bytes, size_t size,
 uint64_t dwal__start_first_lsn(const struct dwal__start *start) {
     bool reset = (start->flags & DWAL__START_RESET) != 0;
     return (reset ? start->trim_lsn : start->previous_lsn) + 1;
+}
+
+bool dwal__start_fits(const struct dwal__start *start, uint64_t first_lsn) {
+    uint64_t expected = dwal__start_first_lsn(start);
+    return (start->flags & DWAL__START_LOST) != 0 ? first_lsn > expected
+                                                  : first_lsn == expected;
 }
 
 const char *dwal__system_type_name(uint16_t type) {

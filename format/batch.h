@@ -53,6 +53,7 @@ enum dwal__system_type {
 
 #define DWAL__START_CUT 1u   /* the start drops records behind previous_lsn */
 #define DWAL__START_RESET 2u /* the log begins anew here, at trim_lsn + 1 */
+#define DWAL__START_LOST 4u  /* what lies before the first batch's LSN is lost */
 
 /* SPEC 6.1: what a segment's first record says. */
 struct dwal__start {
@@ -153,8 +154,13 @@ uint32_t dwal__start_encode(const struct dwal__start *start, uint8_t *bytes);
 enum dwal__fault dwal__start_decode(const uint8_t *bytes, size_t size,
                                     struct dwal__start *start);
 
-/* The first LSN of the segment that begins with @start (SPEC 7.2). */
+/* The LSN that the segment with @start goes on with (SPEC 7.2): what lies below
+ * it is in the segments before. */
 uint64_t dwal__start_first_lsn(const struct dwal__start *start);
+
+/* True if the first batch of the segment with @start may have @first_lsn: the
+ * same, or a larger one if the start says that those between are lost. */
+bool dwal__start_fits(const struct dwal__start *start, uint64_t first_lsn);
 
 /* "start", "trim", … or NULL for a type that this dwal does not know. */
 const char *dwal__system_type_name(uint16_t type);

@@ -73,7 +73,7 @@ static bool batch_valid(const struct search *search,
     if (fault != DWAL__FAULT_NONE)
         return false;
     return search->place->first_lsn != 0 ||
-           search->header.first_lsn == dwal__start_first_lsn(&summary.start);
+           dwal__start_fits(&summary.start, search->header.first_lsn);
 }
 
 /* True if the batch is valid with bit @bit, counted from its beginning, put

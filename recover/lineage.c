@@ -60,8 +60,7 @@ static int first_batch_read(struct dwal__window *window,
         if (code != DWAL_OK)
             return code;
         if (where.fault == DWAL__FAULT_NONE &&
-            batch->header.first_lsn !=
-                dwal__start_first_lsn(&batch->summary.start))
+            !dwal__start_fits(&batch->summary.start, batch->header.first_lsn))
             where.fault = DWAL__FAULT_LSN;
         if (where.fault == DWAL__FAULT_NONE)
             return DWAL_OK;
@@ -94,7 +93,8 @@ static int segment_read(struct dwal__window *window,
     segment->header = window->header;
     segment->start = batch.summary.start;
     segment->start.metadata = NULL;
-    segment->first_lsn = batch.header.first_lsn;
+    segment->first_lsn = dwal__start_first_lsn(&segment->start);
+    segment->found_lsn = batch.header.first_lsn;
     return DWAL_OK;
 }
 

@@ -13,7 +13,9 @@
 struct dwal__lineage_segment {
     struct dwal__segment_header header;
     struct dwal__start start; /* metadata is NULL */
-    uint64_t first_lsn;       /* of its first batch */
+    uint64_t first_lsn;       /* that its start goes on with */
+    uint64_t found_lsn;       /* of its first batch; what lies between is lost,
+                               * and the start says so */
     uint64_t end;             /* offset behind its last kept batch */
     uint64_t last_lsn;        /* the last LSN that is kept */
 };

@@ -50,6 +50,8 @@ struct dwal__reader_damage {
     uint64_t lost_from;
     uint64_t lost_to;
     bool passable; /* a seek behind lost_to finds more records */
+    bool stated;   /* nothing is damaged: the log itself says that they are
+                    * lost (SPEC 6.1), since it was salvaged without them */
 };
 
 /* DWAL_OK, DWAL_ENOENT, DWAL_EIO, DWAL_EVERSION, DWAL_ENOMEM, DWAL_ETRIMMED,

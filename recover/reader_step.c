@@ -58,6 +58,7 @@ static int damage_report(struct dwal__reader *reader,
     damage->lost_to = lost_to;
     damage->passable = lost_to < reader->bound.mark.lsn ||
                        reader->bound.mode != DWAL__BOUND_RECOVERED;
+    damage->stated = false;
     char record[64] = "", lost[96];
     if (where->in_record)
         snprintf(record, sizeof record, ", in record %u at offset %llu",
@@ -117,6 +118,43 @@ static int batch_damaged(struct dwal__reader *reader,
     if (next_lsn > segment->last_lsn + 1)
         next_lsn = segment->last_lsn + 1;
     return damage_report(reader, where, next_lsn - 1, error);
+}
+
+/* ---- what the log says is lost ---- */
+
+/* At the first batch of a segment whose start says that LSNs before it are
+ * lost (SPEC 6.1). Who wants one of them is told so, and may pass; who does not
+ * goes on with the first that is there. */
+static int hole_check(struct dwal__reader *reader,
+                      const struct dwal__lineage_segment *segment,
+                      struct dwal_error *error) {
+    struct dwal__reader_place *place = &reader->place;
+    uint64_t found_lsn = segment->found_lsn;
+    if (place->offset != segment->header.block_size ||
+        place->expected.first_lsn >= found_lsn)
+        return DWAL_OK;
+    struct dwal__reader_place behind = *place;
+    behind.expected.first_lsn = found_lsn;
+    if (reader->wanted >= found_lsn) {
+        *place = behind;
+        return DWAL_OK;
+    }
+    uint64_t from = place->expected.first_lsn;
+    if (from < reader->bound.first_lsn)
+        from = reader->bound.first_lsn;
+    reader->behind = behind;
+    reader->damage =
+        (struct dwal__reader_damage){.place = {place->segment, place->offset},
+                                     .lost_from = from,
+                                     .lost_to = found_lsn - 1,
+                                     .passable = true,
+                                     .stated = true};
+    return dwal__error_set_at(
+        error, DWAL_ECORRUPT, 0, place->segment, place->offset,
+        "%s: LSNs %llu to %llu are lost: the log was salvaged without them; go "
+        "on with LSN %llu",
+        reader->window.name, (unsigned long long)from,
+        (unsigned long long)(found_lsn - 1), (unsigned long long)found_lsn);
 }
 
 /* ---- batches ---- */
@@ -202,10 +240,13 @@ int dwal__reader_step(struct dwal__reader *reader,
     struct dwal__window_batch *batch = &reader->batch;
     struct dwal__batch_fault where;
     bool header_good = false;
+    int code = hole_check(reader, segment, error);
+    if (code != DWAL_OK)
+        return code;
     dwal__window_expect(window, segment->end, reader->onward);
     for (int attempt = 0; attempt < 2; attempt++) {
         bool passed;
-        int code = batch_pass(reader, segment, &passed, error);
+        code = batch_pass(reader, segment, &passed, error);
         if (code != DWAL_OK || passed)
             return code;
         code = dwal__window_batch(window, reader->place.offset,
@@ -238,6 +279,7 @@ void dwal__reader_segment_damaged(struct dwal__reader *reader,
     damage->place = (struct dwal__position){reader->place.segment, 0};
     damage->lost_from = reader->place.expected.first_lsn;
     damage->lost_to = segment->last_lsn;
+    damage->stated = false;
     reader->behind = reader->place;
     reader->behind.offset = segment->end;
     damage->passable = segment->last_lsn < reader->bound.mark.lsn ||

@@ -76,7 +76,7 @@ static int batch_look(const struct run *run, struct look *look) {
     bool checked = look->where.fault == DWAL__FAULT_NONE ||
                    look->where.fault == DWAL__FAULT_VERSION;
     if (checked && run->next_lsn == 0 &&
-        look->header.first_lsn != dwal__start_first_lsn(&look->summary.start))
+        !dwal__start_fits(&look->summary.start, look->header.first_lsn))
         look->where = (struct dwal__batch_fault){.fault = DWAL__FAULT_LSN,
                                                  .offset = run->offset};
     return 0;
@@ -113,7 +113,8 @@ static void first_batch_take(struct dwal__found_segment *segment,
         return;
     segment->start = look->summary.start;
     segment->start.metadata = NULL;
-    segment->first_lsn = look->header.first_lsn;
+    segment->first_lsn = dwal__start_first_lsn(&segment->start);
+    segment->found_lsn = look->header.first_lsn;
     segment->first_watermark = look->header.watermark;
 }
 

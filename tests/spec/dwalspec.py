@@ -43,7 +43,7 @@ LSN_END = NUMBER_END = 1 << 63
 TYPE_START, TYPE_TRIM, TYPE_METADATA = 0x8001, 0x8002, 0x8003   # section 6
 TYPE_MARK, TYPE_CLOSE = 0x0004, 0x0005
 TYPE_MUST_KNOW = 0x8000
-START_CUT, START_RESET = 1, 2
+START_CUT, START_RESET, START_LOST = 1, 2, 4
 
 # What stands at a block, 7.4.
 READABLE, NEWER, ZERO, STALE, DAMAGED, FOREIGN = (
@@ -311,8 +311,10 @@ class Start:
             raise NotValid("a start's predecessor and end do not agree")
         if self.predecessor == 0 and self.crc != 0:
             raise NotValid("a start without predecessor has a CRC")
-        if self.flags & ~(START_CUT | START_RESET):
+        if self.flags & ~(START_CUT | START_RESET | START_LOST):
             raise NotValid("a start has unknown flags")
+        if self.flags & START_RESET and self.flags & START_LOST:
+            raise NotValid("a start begins anew and goes on")
         if self.last_kept >= LSN_END or self.trim >= LSN_END:
             raise NotValid("a start's LSNs are out of range")
         if blob_size > BLOB_MAX or blob_size != len(self.blob):
@@ -321,11 +323,17 @@ class Start:
             raise NotValid("a start's reserved bytes are not zero")
 
     @property
-    def first_expected(self):
-        """7.2: the first LSN expected of the segment's first batch."""
+    def goes_on(self):
+        """7.2: the LSN that the segment goes on with."""
         if self.flags & START_RESET:
             return self.trim + 1
         return self.last_kept + 1
+
+    def fits(self, first):
+        """7.2: whether the segment's first batch may have this first LSN."""
+        if self.flags & START_LOST:
+            return first > self.goes_on
+        return first == self.goes_on
 
 
 class Batch:
@@ -399,9 +407,8 @@ def parse_batch(segment, offset, link, expected):
     batch.unknown = None
     batch.records = []
     parse_records(segment, batch, is_first=expected is None)
-    if expected is None:
-        expected = batch.start.first_expected
-    if header.first != expected:
+    if not (batch.start.fits(header.first) if expected is None
+            else header.first == expected):
         raise NotValid("its first LSN is not the one expected")
     end = offset + header.size
     batch.end = round_up(end, segment.block)
@@ -505,7 +512,7 @@ def walk_back(segments, segment, trusted):
     if trim > segment.last_lsn:
         return None
     walk = [segment]
-    while walk[-1].first_lsn > trim + 1:
+    while walk[-1].run[0].start.goes_on > trim + 1:
         start = walk[-1].run[0].start
         predecessor = segments.get(start.predecessor)
         if predecessor and (start.predecessor, start.end) <= trusted:
