@@ -17,12 +17,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "../format/crc.h"
 
 static const char *program_name = "dwal";
 static volatile sig_atomic_t cancelled;
+static volatile sig_atomic_t cancel_fd = -1; /* eventfd; see cli.h */
 static enum { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER } color_mode;
 static bool color_allowed;     /* by the environment, for COLOR_AUTO */
 static bool color_terminal[2]; /* standard output, standard error */
@@ -45,16 +47,26 @@ static void streams_occupy(void) {
     }
 }
 
+/* Makes cancel_fd readable, in a signal handler too. */
+static void cancel_tell(void) {
+    uint64_t one = 1;
+    int before = errno;
+    if (cancel_fd >= 0 && write(cancel_fd, &one, sizeof one) < 0)
+        errno = before; /* it is readable already */
+}
+
 static void cancel(int number) {
     (void)number;
     cancelled = 1;
+    cancel_tell();
 }
 
 /* Without SA_RESTART, so that a write into a pager that sleeps comes back; with
  * SA_RESETHAND, so that a second signal ends a tool that hangs on a disk. */
-static void signals_set(void) {
+static void signals_set(int flags) {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = cancel, .sa_flags = SA_RESETHAND};
+    struct sigaction action = {.sa_handler = cancel,
+                               .sa_flags = SA_RESETHAND | flags};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         struct sigaction before;
@@ -63,8 +75,6 @@ static void signals_set(void) {
             before.sa_handler != SIG_IGN)
             sigaction(numbers[i], &action, NULL);
     }
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);
 }
 
 void dwal__cli_begin(const char *program, char **argv) {
@@ -73,7 +83,9 @@ void dwal__cli_begin(const char *program, char **argv) {
     argv[0] = (char *)program;
     streams_occupy();
     setlocale(LC_CTYPE, "");
-    signals_set();
+    signals_set(0);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     setvbuf(stdout, output_buffer, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF,
             sizeof output_buffer);
     const char *no_color = getenv("NO_COLOR");
@@ -113,8 +125,26 @@ int dwal__cli_end(int status) {
     return status | DWAL__EXIT_ERROR;
 }
 
+void dwal__cli_output_lost(void) {
+    if (output_errno == 0)
+        output_errno = EPIPE;
+}
+
 bool dwal__cli_cancelled(void) {
     return cancelled != 0;
+}
+
+int dwal__cli_cancel_fd(void) {
+    if (cancel_fd < 0)
+        cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (cancelled) /* perhaps before there was a descriptor */
+        cancel_tell();
+    return cancel_fd;
+}
+
+void dwal__cli_signals_patient(void) {
+    if (!cancelled) /* the first one has passed */
+        signals_set(SA_RESTART);
 }
 
 /* ---- colours ---- */

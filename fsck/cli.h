@@ -51,8 +51,20 @@ int dwal__cli_end(int status);
  * end then. */
 bool dwal__cli_output_good(void);
 
+/* The reader of standard output has left, although nothing was written: ends
+ * the tool as a write would. */
+void dwal__cli_output_lost(void);
+
 /* True once a signal asked to stop. */
 bool dwal__cli_cancelled(void);
+
+/* A descriptor that is readable once that is so, for poll(): whichever thread
+ * took the signal, the one that waits is woken. -1 if there is none. */
+int dwal__cli_cancel_fd(void);
+
+/* From now on a signal does not break off a write that waits for its reader:
+ * what was begun comes out whole, and a second signal ends the process. */
+void dwal__cli_signals_patient(void);
 
 /* ---- colours ---- */
 

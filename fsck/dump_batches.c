@@ -79,5 +79,5 @@ static bool batches_item(const struct dwal__dump_options *options,
     return true;
 }
 
-const struct dwal__dump_printer dwal__dump_batches = {batches_begin,
-                                                      batches_item, NULL};
+const struct dwal__dump_printer dwal__dump_batches = {.begin = batches_begin,
+                                                      .item = batches_item};

@@ -12,53 +12,15 @@
 #include "../format/segment.h"
 #include "cli.h"
 
-static const char help[] =
-    "Usage: waldump [OPTION]... DIR [SEGMENT]...\n"
-    "Show the records of the dwal log in DIR, or only those of the SEGMENTs,\n"
-    "which are numbers (7, 0x1f) or file names. Reads and never writes; works\n"
-    "while a writer has the log, and then stops behind the last record that "
-    "is\n"
-    "known to be durable.\n"
-    "\n"
-    "What to show:\n"
-    "      --batches        a line for each batch\n"
-    "      --segments       a line for each segment file\n"
-    "  -z, --stats          counts and sizes, by type of record\n"
-    "  -q, --quiet          nothing: only read and check\n"
-    "      --system         system records, too\n"
-    "\n"
-    "Which records:\n"
-    "  -s, --start=LSN      from this one on\n"
-    "  -e, --end=LSN        up to this one\n"
-    "  -n, --limit=N        N records (or batches) at most\n"
-    "      --type=N --tenant=N --shard=N\n"
-    "                       only those that have it\n"
-    "\n"
-    "How:\n"
-    "      --json           an object a line, payloads in base64\n"
-    "      --raw            the payloads, one right behind the other\n"
-    "      --lines          with --raw: a newline behind each\n"
-    "      --hex            payloads as hexadecimal dumps\n"
-    "      --color=WHEN     auto, always or never\n"
-    "      --help, --version\n"
-    "\n"
-    "Exit code: 0 the end was reached (a torn tail is told on standard "
-    "error),\n"
-    "4 damage on the way (the place and the lost LSNs are told), 8 it could "
-    "not\n"
-    "be read or written, 16 wrong usage, 32 interrupted.\n"
-    "\n"
-    "Examples:\n"
-    "  waldump /var/lib/x/log                    a table for people\n"
-    "  waldump --raw --lines -s 1000 LOG         payloads from LSN 1000 on\n"
-    "  waldump --json --tenant=7 LOG | jq .lsn   for programs\n"
-    "  waldump -q LOG && echo good               is all of it readable?\n"
-    "  waldump --batches LOG 0x2a                one segment, batch by batch\n";
-
 enum {
     OPTION_BATCHES = 256,
     OPTION_SEGMENTS,
+    OPTION_MAP,
+    OPTION_CELL,
+    OPTION_EXTRACT,
+    OPTION_FORCE,
     OPTION_SYSTEM,
+    OPTION_SKIP_DAMAGE,
     OPTION_TYPE,
     OPTION_TENANT,
     OPTION_SHARD,
@@ -66,6 +28,8 @@ enum {
     OPTION_RAW,
     OPTION_LINES,
     OPTION_HEX,
+    OPTION_DECODER,
+    OPTION_DECODER_TIMEOUT,
     OPTION_COLOR,
     OPTION_HELP,
     OPTION_VERSION
@@ -75,11 +39,18 @@ static const struct option long_options[] = {
     {"batches", no_argument, NULL, OPTION_BATCHES},
     {"segments", no_argument, NULL, OPTION_SEGMENTS},
     {"stats", no_argument, NULL, 'z'},
+    {"map", no_argument, NULL, OPTION_MAP},
+    {"cell", required_argument, NULL, OPTION_CELL},
+    {"extract", required_argument, NULL, OPTION_EXTRACT},
+    {"output", required_argument, NULL, 'o'},
+    {"force", no_argument, NULL, OPTION_FORCE},
     {"quiet", no_argument, NULL, 'q'},
     {"system", no_argument, NULL, OPTION_SYSTEM},
     {"start", required_argument, NULL, 's'},
     {"end", required_argument, NULL, 'e'},
     {"limit", required_argument, NULL, 'n'},
+    {"follow", no_argument, NULL, 'f'},
+    {"skip-damage", no_argument, NULL, OPTION_SKIP_DAMAGE},
     {"type", required_argument, NULL, OPTION_TYPE},
     {"tenant", required_argument, NULL, OPTION_TENANT},
     {"shard", required_argument, NULL, OPTION_SHARD},
@@ -87,6 +58,8 @@ static const struct option long_options[] = {
     {"raw", no_argument, NULL, OPTION_RAW},
     {"lines", no_argument, NULL, OPTION_LINES},
     {"hex", no_argument, NULL, OPTION_HEX},
+    {"decoder", required_argument, NULL, OPTION_DECODER},
+    {"decoder-timeout", required_argument, NULL, OPTION_DECODER_TIMEOUT},
     {"color", required_argument, NULL, OPTION_COLOR},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -98,8 +71,8 @@ static const struct option long_options[] = {
 static bool what_set(struct dwal__dump_options *options,
                      enum dwal__dump_what what) {
     if (options->what != DWAL__DUMP_RECORDS && options->what != what) {
-        dwal__cli_usage("only one of --batches, --segments, --stats, --quiet "
-                        "can be shown");
+        dwal__cli_usage("only one of --batches, --segments, --stats, --map, "
+                        "--extract, --quiet can be shown");
         return false;
     }
     options->what = what;
@@ -144,6 +117,35 @@ static bool filter_take(struct dwal__dump_options *options, int option) {
     return good;
 }
 
+/* Not a word of these is about single records. */
+static bool option_take_other(struct dwal__dump_options *options, int option) {
+    switch (option) {
+    case OPTION_CELL:
+        return dwal__cli_size("--cell", optarg, DWAL__BLOCK_SIZE_MIN,
+                              DWAL__SEGMENT_SIZE_MAX, &options->cell_size);
+    case OPTION_EXTRACT:
+        return what_set(options, DWAL__DUMP_EXTRACT) &&
+               lsn_read("--extract", &options->extract_lsn);
+    case 'o':
+        options->output = optarg;
+        return true;
+    case OPTION_FORCE:
+        options->force = true;
+        return true;
+    case OPTION_DECODER:
+        options->decoder = optarg;
+        return true;
+    case OPTION_DECODER_TIMEOUT:
+        return dwal__cli_number("--decoder-timeout", optarg, 1, 86400,
+                                &options->decoder_timeout_s);
+    case OPTION_COLOR:
+        return dwal__cli_color_set(optarg);
+    default: /* getopt said what is wrong */
+        dwal__cli_usage(NULL);
+        return false;
+    }
+}
+
 /* False: a message was printed. */
 static bool option_take(struct dwal__dump_options *options, int option) {
     switch (option) {
@@ -155,8 +157,16 @@ static bool option_take(struct dwal__dump_options *options, int option) {
         return what_set(options, DWAL__DUMP_STATS);
     case 'q':
         return what_set(options, DWAL__DUMP_NOTHING);
+    case OPTION_MAP:
+        return what_set(options, DWAL__DUMP_MAP);
     case OPTION_SYSTEM:
         options->system = true;
+        return true;
+    case 'f':
+        options->follow = true;
+        return true;
+    case OPTION_SKIP_DAMAGE:
+        options->skip_damage = true;
         return true;
     case 's':
         return lsn_read("--start", &options->start_lsn);
@@ -178,11 +188,8 @@ static bool option_take(struct dwal__dump_options *options, int option) {
         return true;
     case OPTION_HEX:
         return form_set(options, DWAL__DUMP_HEX);
-    case OPTION_COLOR:
-        return dwal__cli_color_set(optarg);
-    default: /* getopt said what is wrong */
-        dwal__cli_usage(NULL);
-        return false;
+    default:
+        return option_take_other(options, option);
     }
 }
 
@@ -193,33 +200,69 @@ static bool filtered(const struct dwal__dump_options *options) {
            options->filter_shard;
 }
 
-/* What is wrong with the combination, or NULL. */
-static const char *conflict(const struct dwal__dump_options *options) {
-    bool records = options->what == DWAL__DUMP_RECORDS;
-    bool limited = options->limit != UINT64_MAX;
-    bool ranged = options->start_lsn != 0 || options->end_lsn != UINT64_MAX;
-    if (options->lines && options->form != DWAL__DUMP_RAW)
-        return "--lines is for --raw";
-    if (!records &&
-        (options->form == DWAL__DUMP_RAW || options->form == DWAL__DUMP_HEX))
-        return "--raw and --hex are for records";
+static bool ranged(const struct dwal__dump_options *options) {
+    return options->start_lsn != 0 || options->end_lsn != UINT64_MAX ||
+           options->limit != UINT64_MAX || filtered(options);
+}
+
+/* What goes with one thing to show only. */
+static const char *what_conflict(const struct dwal__dump_options *options) {
+    bool files =
+        options->what == DWAL__DUMP_SEGMENTS || options->what == DWAL__DUMP_MAP;
+    bool extract = options->what == DWAL__DUMP_EXTRACT;
     if (options->what == DWAL__DUMP_NOTHING &&
         options->form != DWAL__DUMP_TABLE)
         return "--quiet shows nothing, so --json means nothing";
-    if (options->what == DWAL__DUMP_SEGMENTS &&
-        (limited || ranged || filtered(options)))
-        return "--segments shows whole files: no --start, --end, --limit, "
-               "--type, --tenant, --shard";
+    if (files && ranged(options))
+        return "--segments and --map show whole files: no --start, --end, "
+               "--limit, --type, --tenant, --shard";
+    if (files && options->skip_damage)
+        return "--segments and --map show damage as it is: no --skip-damage";
+    if (options->cell_size != 0 && options->what != DWAL__DUMP_MAP)
+        return "--cell is for --map";
+    if (extract && options->output == NULL)
+        return "--extract needs -o FILE; -o - is standard output";
+    if (extract && (ranged(options) || options->form != DWAL__DUMP_TABLE ||
+                    options->segment_count > 0))
+        return "--extract takes one record as it is: no other choice of "
+               "records, no --json";
+    if (!extract && options->output != NULL)
+        return "-o is for --extract";
+    if (options->force && (!extract || strcmp(options->output, "-") == 0))
+        return "--force is for --extract with -o FILE";
+    return NULL;
+}
+
+/* How records are read and shown. */
+static const char *how_conflict(const struct dwal__dump_options *options) {
+    bool records = options->what == DWAL__DUMP_RECORDS;
+    bool raw = options->form == DWAL__DUMP_RAW;
+    bool hex = options->form == DWAL__DUMP_HEX;
+    if (options->lines && !raw)
+        return "--lines is for --raw";
+    if (!records && (raw || hex))
+        return "--raw and --hex are for records";
+    if (options->decoder != NULL && (!records || raw || hex))
+        return "--decoder is for records, as a table or with --json";
+    if (options->decoder == NULL && options->decoder_timeout_s != 0)
+        return "--decoder-timeout is for --decoder";
     if (options->system && !records)
         return "--system is for records; --batches and --stats count system "
                "records by themselves";
-    if (options->system && options->form == DWAL__DUMP_RAW)
+    if (options->system && raw)
         return "--raw shows what applications wrote: no --system";
     if (options->system && filtered(options))
         return "system records have no type, tenant or shard of an "
                "application: --system cannot be filtered";
     if (options->start_lsn > options->end_lsn)
         return "--start lies behind --end";
+    if (options->follow && !records && options->what != DWAL__DUMP_BATCHES)
+        return "--follow is for records and --batches";
+    if (options->follow && options->segment_count > 0)
+        return "--follow follows the log: no SEGMENT";
+    if (options->skip_damage && options->segment_count > 0)
+        return "--skip-damage reads the log as a whole: no SEGMENT; --start "
+               "and --end choose";
     return NULL;
 }
 
@@ -266,16 +309,24 @@ bool dwal__dump_segment_wanted(const struct dwal__dump_options *options,
                    sizeof options->segments[0], number_compare) != NULL;
 }
 
+/* What follows from the rest. */
+static void options_complete(struct dwal__dump_options *options) {
+    if (options->what == DWAL__DUMP_EXTRACT)
+        options->start_lsn = options->end_lsn = options->extract_lsn;
+    if (options->decoder_timeout_s == 0)
+        options->decoder_timeout_s = 10;
+}
+
 bool dwal__dump_options_read(struct dwal__dump_options *options, int argc,
                              char **argv, int *status) {
     *options =
         (struct dwal__dump_options){.end_lsn = UINT64_MAX, .limit = UINT64_MAX};
     *status = DWAL__EXIT_USAGE;
-    for (int option; (option = getopt_long(argc, argv, "s:e:n:zq", long_options,
-                                           NULL)) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, "s:e:n:zqfo:",
+                                           long_options, NULL)) != -1;) {
         if (option == OPTION_HELP || option == OPTION_VERSION) {
             if (option == OPTION_HELP)
-                fputs(help, stdout);
+                fputs(dwal__dump_help, stdout);
             else
                 dwal__cli_version();
             *status = DWAL__EXIT_CLEAN;
@@ -284,16 +335,23 @@ bool dwal__dump_options_read(struct dwal__dump_options *options, int argc,
         if (!option_take(options, option))
             return false;
     }
-    const char *problem = conflict(options);
-    if (problem != NULL) {
-        dwal__cli_usage("%s", problem);
-        return false;
-    }
     if (optind == argc) {
         dwal__cli_usage("which log? DIR is missing");
         return false;
     }
     options->path = argv[optind];
-    return segments_read(options, argv + optind + 1,
-                         (size_t)(argc - optind - 1));
+    if (options->path[0] == '\0') {
+        dwal__cli_usage("which log? the name of DIR is empty");
+        return false;
+    }
+    if (!segments_read(options, argv + optind + 1, (size_t)(argc - optind - 1)))
+        return false;
+    const char *problem = what_conflict(options);
+    if (problem == NULL)
+        problem = how_conflict(options);
+    if (problem != NULL)
+        dwal__cli_usage("%s", problem);
+    else
+        options_complete(options);
+    return problem == NULL;
 }

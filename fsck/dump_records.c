@@ -51,9 +51,10 @@ static void start_text(const struct dwal__start *start, char *text,
              start->trim_lsn, start->metadata_size);
 }
 
-/* What it says, in words. The batch was checked, so a start decodes. */
-static void system_text(const struct dwal__record *record, char *text,
-                        size_t size) {
+/* What it says, in words; returns how many bytes. The batch was checked, so a
+ * start decodes. */
+static size_t system_text(const struct dwal__record *record, char *text,
+                          size_t size) {
     struct dwal__start start;
     text[0] = '\0';
     if (record->type == DWAL__SYSTEM_TRIM)
@@ -64,6 +65,7 @@ static void system_text(const struct dwal__record *record, char *text,
              dwal__start_decode(record->data, record->size, &start) ==
                  DWAL__FAULT_NONE)
         start_text(&start, text, size);
+    return strlen(text);
 }
 
 static void system_json(struct dwal__json *json,
@@ -87,7 +89,8 @@ static void system_json(struct dwal__json *json,
 
 static void table_begin(const struct dwal__dump_options *options,
                         struct dwal__dump_widths widths) {
-    (void)options;
+    if (options->decoder != NULL)
+        dwal__decoder_begin(options);
     table.widths = widths;
     table.type = options->system ? 8 : 4;
     table.tenant = 6;
@@ -142,11 +145,18 @@ static size_t preview_columns(size_t used) {
 
 static bool table_item(const struct dwal__dump_options *options,
                        const struct dwal__reader_item *item) {
-    (void)options;
     const struct dwal__record *record = &item->record;
     bool system = record->lsn == 0;
     char row[512], preview[4 * PREVIEW_COLUMNS_MAX + 1], name[16], text[256];
     char *at = row;
+    const char *shown = system ? text : (const char *)record->data;
+    size_t shown_size = record->size;
+    if (system)
+        shown_size = system_text(record, text, sizeof text);
+    else if (options->decoder != NULL)
+        shown = dwal__decoder_answer(item, &shown_size);
+    if (shown == NULL && options->decoder != NULL)
+        return false;
     table_title();
     at = system ? text_put(at, table.widths.lsn, "-")
                 : number_put(at, &table.widths.lsn, record->lsn);
@@ -162,11 +172,8 @@ static bool table_item(const struct dwal__dump_options *options,
     *at++ = ' ';
     *at = '\0';
     const char *style = system ? dwal__cli_style(stdout, DWAL__STYLE_DIM) : "";
-    if (system)
-        system_text(record, text, sizeof text);
-    dwal__cli_escape(system ? (const void *)text : record->data,
-                     system ? strlen(text) : record->size,
-                     preview_columns((size_t)(at - row)), preview);
+    dwal__cli_escape(shown, shown_size, preview_columns((size_t)(at - row)),
+                     preview);
     fputs_unlocked(style, stdout);
     fwrite_unlocked(row, 1, (size_t)(at - row), stdout);
     fputs_unlocked(preview, stdout);
@@ -178,30 +185,54 @@ static bool table_item(const struct dwal__dump_options *options,
 
 /* ---- JSON ---- */
 
-static bool json_item(const struct dwal__dump_options *options,
-                      const struct dwal__reader_item *item) {
-    (void)options;
+void dwal__record_json(struct dwal__json *json, FILE *stream,
+                       const struct dwal__reader_item *item) {
     const struct dwal__record *record = &item->record;
-    struct dwal__json json;
     char name[16];
     if (record->lsn != 0) {
-        dwal__json_begin(&json, stdout, "record");
-        dwal__json_u64(&json, "lsn", record->lsn);
-        dwal__json_u64(&json, "type", record->type);
-        dwal__json_u64(&json, "flags", record->flags);
-        dwal__json_u64(&json, "tenant", record->tenant);
-        dwal__json_u64(&json, "shard", record->shard);
+        dwal__json_begin(json, stream, "record");
+        dwal__json_u64(json, "lsn", record->lsn);
+        dwal__json_u64(json, "type", record->type);
+        dwal__json_u64(json, "flags", record->flags);
+        dwal__json_u64(json, "tenant", record->tenant);
+        dwal__json_u64(json, "shard", record->shard);
     } else {
-        dwal__json_begin(&json, stdout, "system");
-        dwal__json_string(&json, "type", system_name(record, name));
-        system_json(&json, record);
+        dwal__json_begin(json, stream, "system");
+        dwal__json_string(json, "type", system_name(record, name));
+        system_json(json, record);
     }
-    dwal__json_u64(&json, "size", record->size);
-    dwal__json_u64(&json, "segment", item->segment);
-    dwal__json_u64(&json, "offset", item->offset);
-    dwal__json_base64(&json, "payload", record->data, record->size);
+    dwal__json_u64(json, "size", record->size);
+    dwal__json_u64(json, "segment", item->segment);
+    dwal__json_u64(json, "offset", item->offset);
+    dwal__json_base64(json, "payload", record->data, record->size);
+}
+
+static void json_begin(const struct dwal__dump_options *options,
+                       struct dwal__dump_widths widths) {
+    (void)widths;
+    if (options->decoder != NULL)
+        dwal__decoder_begin(options);
+}
+
+static bool json_item(const struct dwal__dump_options *options,
+                      const struct dwal__reader_item *item) {
+    struct dwal__json json;
+    const char *answer = NULL;
+    size_t size;
+    if (options->decoder != NULL && item->record.lsn != 0) {
+        answer = dwal__decoder_answer(item, &size);
+        if (answer == NULL)
+            return false;
+    }
+    dwal__record_json(&json, stdout, item);
+    if (answer != NULL)
+        dwal__json_text(&json, "decoded", answer, size);
     dwal__json_end(&json);
     return true;
+}
+
+static int decoded_end(const struct dwal__dump_options *options) {
+    return options->decoder != NULL ? dwal__decoder_end() : DWAL__EXIT_CLEAN;
 }
 
 /* ---- payloads ---- */
@@ -269,9 +300,11 @@ static bool hex_item(const struct dwal__dump_options *options,
 
 const struct dwal__dump_printer *dwal__dump_records(enum dwal__dump_form form) {
     static const struct dwal__dump_printer printers[] = {
-        [DWAL__DUMP_TABLE] = {table_begin, table_item, NULL},
-        [DWAL__DUMP_JSON] = {NULL, json_item, NULL},
-        [DWAL__DUMP_RAW] = {NULL, raw_item, NULL},
-        [DWAL__DUMP_HEX] = {NULL, hex_item, NULL}};
+        [DWAL__DUMP_TABLE] = {table_begin, table_item, dwal__decoder_failed,
+                              decoded_end},
+        [DWAL__DUMP_JSON] = {json_begin, json_item, dwal__decoder_failed,
+                             decoded_end},
+        [DWAL__DUMP_RAW] = {.item = raw_item},
+        [DWAL__DUMP_HEX] = {.item = hex_item}};
     return &printers[form];
 }

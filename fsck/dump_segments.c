@@ -11,9 +11,8 @@
 #include "dump.h"
 #include "json.h"
 
-/* What recovery found out about segment @number; NULL without a recovery. */
-static const struct dwal__found_segment *found_of(const struct dwal__dump *dump,
-                                                  uint64_t number) {
+const struct dwal__found_segment *
+dwal__dump_found_segment(const struct dwal__dump *dump, uint64_t number) {
     const struct dwal__recovery *recovery =
         dump->reader != NULL ? dwal__reader_recovery(dump->reader) : NULL;
     for (size_t i = 0; recovery != NULL && i < recovery->segment_count; i++)
@@ -44,7 +43,8 @@ const char *dwal__dump_segment_state(const struct dwal__dump *dump,
     uint64_t end = dwal__reader_end(dump->reader)->position.segment;
     if (lineage->count > 0 && number < lineage->segments[0].header.number)
         return "trimmed";
-    const struct dwal__found_segment *found = found_of(dump, number);
+    const struct dwal__found_segment *found =
+        dwal__dump_found_segment(dump, number);
     if (found != NULL)
         return found->started ? "dead" : "unused";
     return number < end ? "dead" : "ahead"; /* of the log, in a live one */

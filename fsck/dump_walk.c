@@ -48,14 +48,6 @@ static void progress_update(struct progress *progress,
 
 /* ---- the walk ---- */
 
-struct walk {
-    struct dwal__dump *dump;
-    const struct dwal__dump_printer *printer;
-    struct progress progress;
-    uint64_t rows;
-    bool done; /* everything that was asked for was shown */
-};
-
 static bool record_matches(const struct dwal__dump_options *options,
                            const struct dwal__record *record) {
     return (!options->filter_type || record->type == options->type) &&
@@ -63,57 +55,169 @@ static bool record_matches(const struct dwal__dump_options *options,
            (!options->filter_shard || record->shard == options->shard);
 }
 
-/* Where a live log was trimmed faster than it could be read, the dump goes on
- * with what is there. */
-static int trimmed_pass(struct walk *walk, const struct dwal_error *error,
-                        struct dwal_error *failure) {
-    dwal__cli_warning("%s: while it was read: %s", walk->dump->options->path,
-                      error->text);
-    return dwal__reader_seek(walk->dump->reader, 0, failure);
-}
-
-/* Takes one item; sets walk->done at the last one that is wanted. */
-static void item_take(struct walk *walk, const struct dwal__reader_item *item) {
+void dwal__walk_take(struct dwal__walk *walk,
+                     const struct dwal__reader_item *item) {
     const struct dwal__dump_options *options = walk->dump->options;
+    const struct dwal__dump_printer *printer = walk->printer;
     const struct dwal__record *record = &item->record;
-    if (item->batch_index == 0)
-        progress_update(&walk->progress, walk->dump, item);
     bool beyond = record->lsn > options->end_lsn;
+    walk->segment = item->segment;
+    if (record->lsn != 0) {
+        if (walk->next_lsn != 0 && record->lsn > walk->next_lsn && !beyond)
+            dwal__walk_trimmed(walk, record->lsn);
+        walk->next_lsn = record->lsn + 1;
+    }
     if (!beyond && record_matches(options, record) &&
-        walk->printer->item(options, item))
+        printer->item(options, item))
         walk->rows++;
     walk->done = record->lsn >= options->end_lsn ||
-                 walk->rows >= options->limit || !dwal__cli_output_good();
+                 walk->rows >= options->limit || !dwal__cli_output_good() ||
+                 (printer->failed != NULL && printer->failed());
 }
 
-/* To the end of the log, or of segment @number unless that is 0. */
-static int items_walk(struct walk *walk, uint64_t number,
-                      struct dwal_error *error) {
+/* A live log was trimmed faster than it could be read: the walk goes on with
+ * what is there. */
+static int trimmed_pass(struct dwal__walk *walk, struct dwal_error *error) {
     struct dwal__reader *reader = walk->dump->reader;
+    int code = dwal__reader_seek(reader, 0, error);
+    if (code != DWAL_OK)
+        return code;
+    uint64_t first_lsn = dwal__reader_first_lsn(reader);
+    if (walk->next_lsn != 0 && first_lsn > walk->next_lsn)
+        dwal__walk_trimmed(walk, first_lsn);
+    return DWAL_OK;
+}
+
+/* A follower has shown records that are no part of the log any more: goes on
+ * behind the last one that is. That is what the first cut behind the segment
+ * of the last item says. */
+static int cut_pass(struct dwal__walk *walk, struct dwal_error *error) {
+    struct dwal__reader *reader = walk->dump->reader;
+    const struct dwal__lineage *lineage = dwal__reader_lineage(reader);
+    for (size_t i = 0; i < lineage->count; i++) {
+        const struct dwal__lineage_segment *segment = &lineage->segments[i];
+        uint64_t kept = segment->start.previous_lsn;
+        if (segment->header.number <= walk->segment ||
+            (segment->start.flags & DWAL__START_CUT) == 0 ||
+            kept + 1 >= walk->next_lsn)
+            continue;
+        int code = dwal__reader_seek(reader, kept + 1, error);
+        if (code == DWAL_OK)
+            dwal__walk_cut(walk, kept);
+        return code;
+    }
+    return DWAL_ECUT;
+}
+
+/* The log is corrupt, as @why says: shows what is whole behind that. */
+static int beyond_pass(struct dwal__walk *walk, const struct dwal_error *why,
+                       struct dwal_error *error) {
+    dwal__cli_error("%s: %s", walk->dump->options->path, why->text);
+    walk->damaged = true;
+    int code = dwal__walk_beyond(walk, error);
+    walk->done = true;
+    return code;
+}
+
+/* Goes on behind damage, here or, where the reader knows no way on, without
+ * it. */
+static int damage_pass(struct dwal__walk *walk, struct dwal_error *error) {
+    struct dwal__reader *reader = walk->dump->reader;
+    struct dwal_error behind;
+    struct dwal__reader_damage damage = *dwal__reader_damage(reader);
+    if (damage.lost_from > walk->dump->options->end_lsn) {
+        walk->done = true;
+        return DWAL_OK;
+    }
+    int code = dwal__reader_pass(reader, &behind);
+    if (code == DWAL_OK) {
+        dwal__walk_hole(walk, &damage, error->text);
+        return DWAL_OK;
+    }
+    if (code == DWAL_ECORRUPT && !dwal__reader_live(reader))
+        return beyond_pass(walk, error, error);
+    if (code != DWAL_ECORRUPT)
+        *error = behind;
+    return code;
+}
+
+/* At the end: waits for more, if it may be. */
+static int end_wait(struct dwal__walk *walk, struct dwal__follow *follow) {
+    struct dwal__dump *dump = walk->dump;
+    if (!dump->options->follow)
+        return DWAL_END;
+    dwal__dump_torn_tell(dump);
+    if (!dwal__follow_wait(follow, dump))
+        walk->done = true;
+    return DWAL_OK;
+}
+
+/* What reading ended with: gets over it, if that is wanted. DWAL_OK if so. */
+static int obstacle_pass(struct dwal__walk *walk, struct dwal__follow *follow,
+                         int code, struct dwal_error *error) {
+    const struct dwal__dump_options *options = walk->dump->options;
+    switch (code) {
+    case DWAL_END:
+        return end_wait(walk, follow);
+    case DWAL_ETRIMMED:
+        return trimmed_pass(walk, error);
+    case DWAL_ECUT:
+        return cut_pass(walk, error);
+    case DWAL_ECORRUPT:
+        return options->skip_damage ? damage_pass(walk, error) : code;
+    default:
+        return code;
+    }
+}
+
+/* To the end of the log, or for ever. */
+static int items_walk(struct dwal__walk *walk, struct dwal__follow *follow,
+                      struct dwal_error *error) {
+    struct dwal__dump *dump = walk->dump;
+    struct progress progress = {0};
     while (!walk->done) {
         struct dwal__reader_item item;
-        int code = dwal__reader_next(reader, &item, error);
+        int code = dwal__reader_next(dump->reader, &item, error);
+        if (dwal__cli_cancelled())
+            return dump->options->follow ? DWAL_OK : DWAL_EAGAIN;
+        if (code != DWAL_OK) {
+            code = obstacle_pass(walk, follow, code, error);
+            if (code != DWAL_OK)
+                return code;
+            continue;
+        }
+        dwal__follow_moved(follow);
+        if (item.batch_index == 0)
+            progress_update(&progress, dump, &item);
+        dwal__walk_take(walk, &item);
+    }
+    return DWAL_OK;
+}
+
+/* ---- single segments ---- */
+
+/* To the end of segment @number. */
+static int segment_items_walk(struct dwal__walk *walk, uint64_t number,
+                              struct progress *progress,
+                              struct dwal_error *error) {
+    while (!walk->done) {
+        struct dwal__reader_item item;
+        int code = dwal__reader_next(walk->dump->reader, &item, error);
         if (dwal__cli_cancelled())
             return DWAL_EAGAIN;
-        if (code == DWAL_ETRIMMED && number == 0) {
-            struct dwal_error trimmed = *error;
-            code = trimmed_pass(walk, &trimmed, error);
-            if (code == DWAL_OK)
-                continue;
-        }
-        if (code != DWAL_OK)
+        if (code != DWAL_OK || item.segment > number)
             return code;
-        if (number != 0 && item.segment > number)
-            return DWAL_OK;
-        if (number == 0 || item.segment == number)
-            item_take(walk, &item);
+        if (item.batch_index == 0)
+            progress_update(progress, walk->dump, &item);
+        if (item.segment == number)
+            dwal__walk_take(walk, &item);
     }
     return DWAL_OK;
 }
 
 /* The part of segment @number that is wanted. */
-static int segment_walk(struct walk *walk, uint64_t number,
-                        struct dwal_error *error) {
+static int segment_walk(struct dwal__walk *walk, uint64_t number,
+                        struct progress *progress, struct dwal_error *error) {
     struct dwal__dump *dump = walk->dump;
     uint64_t start_lsn = dump->options->start_lsn;
     const struct dwal__lineage_segment *segment =
@@ -131,8 +235,26 @@ static int segment_walk(struct walk *walk, uint64_t number,
     int code = start_lsn > segment->first_lsn
                    ? dwal__reader_seek(dump->reader, start_lsn, error)
                    : dwal__reader_seek_segment(dump->reader, number, error);
-    return code == DWAL_OK ? items_walk(walk, number, error) : code;
+    walk->next_lsn = 0;
+    return code == DWAL_OK ? segment_items_walk(walk, number, progress, error)
+                           : code;
 }
+
+/* Those behind the end of the log are only named. */
+static int segments_walk(struct dwal__walk *walk, struct dwal_error *error) {
+    const struct dwal__dump_options *options = walk->dump->options;
+    struct progress progress = {0};
+    int code = DWAL_OK;
+    bool ended = false;
+    for (size_t i = 0; i < options->segment_count && code == DWAL_OK; i++) {
+        code = segment_walk(walk, options->segments[i], &progress, error);
+        ended |= code == DWAL_END;
+        code = code == DWAL_END ? DWAL_OK : code;
+    }
+    return code == DWAL_OK && ended ? DWAL_END : code;
+}
+
+/* ---- all of it ---- */
 
 static int digits(uint64_t value, int least) {
     int count = 1;
@@ -143,6 +265,8 @@ static int digits(uint64_t value, int least) {
 
 /* For columns with these titles: LSN, SEGMENT, OFFSET. */
 static struct dwal__dump_widths widths_of(const struct dwal__dump *dump) {
+    if (dump->reader == NULL)
+        return (struct dwal__dump_widths){.lsn = 3, .segment = 7, .offset = 6};
     const struct dwal__lineage *lineage = dwal__reader_lineage(dump->reader);
     const struct dwal__watermark *end = dwal__reader_end(dump->reader);
     uint64_t offset = 0;
@@ -162,8 +286,7 @@ static bool nothing_item(const struct dwal__dump_options *options,
     return true;
 }
 
-static const struct dwal__dump_printer printer_nothing = {NULL, nothing_item,
-                                                          NULL};
+static const struct dwal__dump_printer printer_nothing = {.item = nothing_item};
 
 static const struct dwal__dump_printer *
 printer_of(const struct dwal__dump_options *options) {
@@ -172,117 +295,56 @@ printer_of(const struct dwal__dump_options *options) {
         return &dwal__dump_batches;
     case DWAL__DUMP_STATS:
         return &dwal__dump_stats;
+    case DWAL__DUMP_EXTRACT:
+        return &dwal__dump_extract;
     case DWAL__DUMP_NOTHING:
         return &printer_nothing;
     case DWAL__DUMP_RECORDS:
     case DWAL__DUMP_SEGMENTS:
+    case DWAL__DUMP_MAP:
         break;
     }
     return dwal__dump_records(options->form);
 }
 
-int dwal__dump_walk(struct dwal__dump *dump) {
+static int log_walk(struct dwal__walk *walk, struct dwal_error *error) {
+    const struct dwal__dump *dump = walk->dump;
+    struct dwal__follow follow = {.notify = -1};
+    if (dump->options->segment_count > 0)
+        return segments_walk(walk, error);
+    if (dump->options->follow)
+        dwal__follow_begin(&follow, dump);
+    uint64_t first_lsn = dwal__reader_first_lsn(dump->reader);
+    if (walk->next_lsn != 0 && walk->next_lsn < first_lsn)
+        dwal__walk_trimmed(walk, first_lsn);
+    int code = items_walk(walk, &follow, error);
+    dwal__follow_end(&follow);
+    return code;
+}
+
+/* Nothing is known of a first record yet. */
+static int corrupt_walk(struct dwal__walk *walk, struct dwal_error *error) {
+    struct dwal_error why = *error;
+    return beyond_pass(walk, &why, error);
+}
+
+int dwal__dump_walk(struct dwal__dump *dump, int code,
+                    struct dwal_error *error) {
     const struct dwal__dump_options *options = dump->options;
-    struct walk walk = {.dump = dump,
-                        .printer = printer_of(options),
-                        .done = options->limit == 0};
-    struct dwal_error error;
-    int code = DWAL_OK;
+    struct dwal__walk walk = {.dump = dump,
+                              .printer = printer_of(options),
+                              .next_lsn = options->start_lsn,
+                              .done = options->limit == 0};
     if (!progress_wanted(options))
         dwal__cli_progress_disable();
     dwal__cli_progress_begin("reading");
     if (walk.printer->begin != NULL)
         walk.printer->begin(options, widths_of(dump));
-    if (options->segment_count == 0)
-        code = items_walk(&walk, 0, &error);
-    /* Those behind the end of the log are only named. */
-    bool ended = false;
-    for (size_t i = 0; i < options->segment_count && code == DWAL_OK; i++) {
-        code = segment_walk(&walk, options->segments[i], &error);
-        ended |= code == DWAL_END;
-        code = code == DWAL_END ? DWAL_OK : code;
-    }
-    if (code == DWAL_OK && ended)
-        code = DWAL_END;
+    code =
+        code == DWAL_OK ? log_walk(&walk, error) : corrupt_walk(&walk, error);
     dwal__cli_progress_end();
+    int status = walk.damaged ? DWAL__EXIT_DAMAGED : DWAL__EXIT_CLEAN;
     if (walk.printer->end != NULL)
-        walk.printer->end(options);
-    return dwal__dump_conclude(dump, code, &error);
-}
-
-/* ---- the end ---- */
-
-static void torn_tell(const struct dwal__dump *dump,
-                      const struct dwal__recovery *recovery) {
-    const char *path = dump->options->path;
-    char name[DWAL__NAME_SIZE], range[128] = "no record is concerned";
-    dwal__segment_name(recovery->end.segment, name);
-    if (recovery->undecidable &&
-        recovery->undecidable_to == recovery->undecidable_from)
-        snprintf(range, sizeof range,
-                 "record %" PRIu64 " may or may not have been acknowledged",
-                 recovery->undecidable_from);
-    else if (recovery->undecidable && recovery->undecidable_to == UINT64_MAX)
-        snprintf(range, sizeof range,
-                 "records from LSN %" PRIu64 " on may have been acknowledged",
-                 recovery->undecidable_from);
-    else if (recovery->undecidable)
-        snprintf(range, sizeof range,
-                 "records %" PRIu64 " to %" PRIu64
-                 " may or may not have been acknowledged",
-                 recovery->undecidable_from, recovery->undecidable_to);
-    if (recovery->end.segment == 0)
-        dwal__cli_warning("%s: torn before its first record: %s", path, range);
-    else
-        dwal__cli_warning("%s: torn behind LSN %" PRIu64 " (%s, offset %" PRIu64
-                          "): %s; walfsck -p removes the torn tail",
-                          path, recovery->durable_lsn, name,
-                          recovery->end.offset, range);
-}
-
-static void live_tell(const struct dwal__dump *dump) {
-    char holder[128];
-    dump->disk->ops->lock_holder(dump->disk, dump->dir, DWAL__LOCK_NAME, holder,
-                                 sizeof holder);
-    dwal__cli_note("%s: %s is writing it; LSN %" PRIu64
-                   " is the last that is known to be durable",
-                   dump->options->path,
-                   holder[0] != '\0' ? holder : "another process",
-                   dwal__reader_end(dump->reader)->lsn);
-}
-
-static void end_tell(const struct dwal__dump *dump) {
-    const struct dwal__recovery *recovery = dwal__reader_recovery(dump->reader);
-    if (recovery != NULL && recovery->verdict == DWAL__VERDICT_TORN)
-        torn_tell(dump, recovery);
-    else if (dwal__reader_live(dump->reader) &&
-             dump->options->what != DWAL__DUMP_NOTHING)
-        live_tell(dump);
-}
-
-int dwal__dump_conclude(struct dwal__dump *dump, int code,
-                        const struct dwal_error *error) {
-    const char *path = dump->options->path;
-    if (code == DWAL_OK)
-        return DWAL__EXIT_CLEAN;
-    if (code == DWAL_END) {
-        end_tell(dump);
-        return DWAL__EXIT_CLEAN;
-    }
-    if (code == DWAL_EAGAIN)
-        return DWAL__EXIT_CANCELLED;
-    dwal__cli_error("%s: %s", path, error->text);
-    if (code == DWAL_ETRIMMED && dump->reader == NULL)
-        dwal__cli_note("without --start the dump begins with the first record "
-                       "that is there");
-    if (code != DWAL_ECORRUPT)
-        return DWAL__EXIT_ERROR;
-    if (dump->reader != NULL) {
-        const struct dwal__reader_damage *damage =
-            dwal__reader_damage(dump->reader);
-        if (damage->passable && damage->lost_to < dump->options->end_lsn)
-            dwal__cli_note("to go on behind the damage: --start=%" PRIu64,
-                           damage->lost_to + 1);
-    }
-    return DWAL__EXIT_DAMAGED;
+        status |= walk.printer->end(options);
+    return status | dwal__dump_conclude(dump, code, error);
 }

@@ -80,7 +80,8 @@ static int recovering(void *argument, uint64_t done, uint64_t total) {
     return dwal__cli_cancelled();
 }
 
-static int reader_open(struct dwal__dump *dump, struct dwal_error *error) {
+static int reader_open(struct dwal__dump *dump, uint64_t start_lsn,
+                       struct dwal_error *error) {
     const struct dwal__dump_options *options = dump->options;
     bool filtered =
         options->filter_type || options->filter_tenant || options->filter_shard;
@@ -88,7 +89,7 @@ static int reader_open(struct dwal__dump *dump, struct dwal_error *error) {
                    options->what == DWAL__DUMP_STATS;
     struct dwal__reader_options how = {.disk = dump->disk,
                                        .dir = dump->dir,
-                                       .start_lsn = options->start_lsn,
+                                       .start_lsn = start_lsn,
                                        .system = options->system ||
                                                  (counted && !filtered),
                                        .hooks = {.progress = recovering}};
@@ -99,16 +100,23 @@ static int reader_open(struct dwal__dump *dump, struct dwal_error *error) {
 }
 
 static int log_dump(struct dwal__dump *dump) {
+    const struct dwal__dump_options *options = dump->options;
     struct dwal_error error;
-    int code = reader_open(dump, &error);
-    if (dump->options->what == DWAL__DUMP_SEGMENTS) {
-        int status = dwal__dump_segments(dump);
+    int code = reader_open(dump, options->start_lsn, &error);
+    if (code == DWAL_ETRIMMED && options->follow)
+        code = reader_open(dump, 0, &error); /* the walk tells it */
+    if (options->what == DWAL__DUMP_SEGMENTS ||
+        options->what == DWAL__DUMP_MAP) {
+        int status = options->what == DWAL__DUMP_MAP
+                         ? dwal__dump_map(dump)
+                         : dwal__dump_segments(dump);
         if (code == DWAL_OK) /* what is wrong with the log is at its end */
             code = dwal__reader_verdict(dump->reader, &error);
         return status | dwal__dump_conclude(dump, code, &error);
     }
-    return code == DWAL_OK ? dwal__dump_walk(dump)
-                           : dwal__dump_conclude(dump, code, &error);
+    bool skip = code == DWAL_ECORRUPT && options->skip_damage;
+    return code == DWAL_OK || skip ? dwal__dump_walk(dump, code, &error)
+                                   : dwal__dump_conclude(dump, code, &error);
 }
 
 static int dump_run(const struct dwal__dump_options *options) {

@@ -86,7 +86,7 @@ static int segment_check(struct dwal__window *window, uint64_t number,
     if (window->feed.file_size != header->segment_size)
         *fault = DWAL__FAULT_SHORT;
     else if (header->number != number ||
-             memcmp(&header->uuid, uuid, sizeof *uuid) != 0)
+             (uuid != NULL && memcmp(&header->uuid, uuid, sizeof *uuid) != 0))
         *fault = DWAL__FAULT_PLACE;
     else if (!dwal__segment_padding_check(bytes, header))
         *fault = DWAL__FAULT_PADDING;

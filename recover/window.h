@@ -38,7 +38,7 @@ void dwal__window_release(struct dwal__window *window);
 
 /*
  * Opens segment @number, and closes the one before; nothing to do if it is open
- * already. DWAL_OK, DWAL_ENOENT (no such file, or it was renamed while it was
+ * already. @uuid may be NULL: any will do. DWAL_OK, DWAL_ENOENT (no such file, or it was renamed while it was
  * looked at), DWAL_ECORRUPT (not well-formed, SPEC 4.2), DWAL_EVERSION,
  * DWAL_EIO, DWAL_ENOMEM. On failure no segment is open.
  */

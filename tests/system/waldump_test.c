@@ -333,7 +333,16 @@ static void stats(void **state) {
            "\"first_lsn\":1,\"last_lsn\":4,\"batches\":6,\"batch_bytes\":1128,"
            "\"segments\":2,\"sealed_first_ns\":0,\"sealed_last_ns\":0,"
            "\"types\":[{\"type\":1,\"records\":2,\"payload_bytes\":7},"
-           "{\"type\":2,\"records\":2,\"payload_bytes\":19}]}\n");
+           "{\"type\":2,\"records\":2,\"payload_bytes\":19}],"
+           "\"tenants\":[{\"tenant\":0,\"records\":1,\"payload_bytes\":4},"
+           "{\"tenant\":7,\"records\":2,\"payload_bytes\":18},"
+           "{\"tenant\":8,\"records\":1,\"payload_bytes\":4}],"
+           "\"shards\":[{\"shard\":0,\"records\":3,\"payload_bytes\":22},"
+           "{\"shard\":9,\"records\":1,\"payload_bytes\":4}],"
+           "\"record_sizes\":[{\"from\":2,\"to\":3,\"count\":1},"
+           "{\"from\":4,\"to\":7,\"count\":2},"
+           "{\"from\":8,\"to\":15,\"count\":1}],"
+           "\"batch_sizes\":[{\"from\":128,\"to\":255,\"count\":6}]}\n");
     run(f, "--stats @ -s 2 -e 3", 0);
     assert_non_null(strstr(f->out, "records         2\n"));
     assert_non_null(strstr(f->out, "LSNs            2 to 3\n"));
