@@ -9,52 +9,29 @@
 
 #include "planner.h"
 
-static void lsn_raise(uint64_t *lsn, uint64_t other) {
-    if (other > *lsn && other <= DWAL__LSN_MAX)
-        *lsn = other;
-}
-
-/* True if @segment is well-formed, once LOCK names the log. */
-static bool segment_ours(const struct dwal__planner *planner,
-                         const struct dwal__found_segment *segment) {
+bool dwal__plan_segment_ours(const struct dwal__planner *planner,
+                             const struct dwal__found_segment *segment) {
     return segment->well_formed &&
            memcmp(&segment->header.uuid, &planner->plan->uuid,
                   sizeof segment->header.uuid) == 0;
 }
 
-/* The largest LSN that the log is known to have given. No watermark says more:
- * it lies below the LSNs of its own batch. */
-static uint64_t lsn_known(const struct dwal__planner *planner) {
-    const struct dwal__recovery *recovery = planner->recovery;
-    uint64_t lsn = recovery->durable_lsn;
+/* How much speaks for the UUID of @one: well-formed segments that have it, and
+ * before that those of them with records. */
+static size_t uuid_weight(const struct dwal__recovery *recovery,
+                          const struct dwal__found_segment *one) {
+    size_t weight = 0;
     for (size_t i = 0; i < recovery->segment_count; i++) {
-        const struct dwal__found_segment *segment = &recovery->segments[i];
-        if (!segment_ours(planner, segment))
-            continue;
-        if (segment->started) {
-            lsn_raise(&lsn, segment->trim_lsn);
-            lsn_raise(&lsn, segment->run_lsn);
-        }
-        if (segment->left_over)
-            lsn_raise(&lsn, segment->left_over_lsn);
+        const struct dwal__found_segment *other = &recovery->segments[i];
+        if (other->well_formed && memcmp(&other->header.uuid, &one->header.uuid,
+                                         sizeof one->header.uuid) == 0)
+            weight += other->started ? recovery->segment_count + 1 : 1;
     }
-    return lsn;
-}
-
-/* How many well-formed segments have the UUID of @one. */
-static size_t uuid_count(const struct dwal__recovery *recovery,
-                         const struct dwal__found_segment *one) {
-    size_t count = 0;
-    for (size_t i = 0; i < recovery->segment_count; i++)
-        if (recovery->segments[i].well_formed &&
-            memcmp(&recovery->segments[i].header.uuid, &one->header.uuid,
-                   sizeof one->header.uuid) == 0)
-            count++;
-    return count;
+    return weight;
 }
 
 /* The UUID that the log has: LOCK's, else that of the segment with the live
- * end, else the one that most well-formed segments have, else a new one. */
+ * end, else the one for which most speaks, else a new one. */
 static void uuid_choose(struct dwal__planner *planner) {
     const struct dwal__recovery *recovery = planner->recovery;
     if (planner->lock_valid)
@@ -63,11 +40,12 @@ static void uuid_choose(struct dwal__planner *planner) {
     size_t most = best != NULL ? SIZE_MAX : 0;
     for (size_t i = recovery->segment_count; most != SIZE_MAX && i-- > 0;) {
         const struct dwal__found_segment *segment = &recovery->segments[i];
-        size_t count = segment->well_formed ? uuid_count(recovery, segment) : 0;
-        if (count <= most)
+        size_t weight =
+            segment->well_formed ? uuid_weight(recovery, segment) : 0;
+        if (weight <= most)
             continue;
         best = segment;
-        most = count;
+        most = weight;
     }
     planner->plan->uuid =
         best != NULL ? best->header.uuid : planner->options->uuid;
@@ -153,7 +131,7 @@ static int plan_lock(struct dwal__planner *planner) {
 /* A segment above all others that follows @previous. */
 static int plan_segment(struct dwal__planner *planner, uint64_t previous,
                         uint64_t epoch, uint64_t salt) {
-    if (planner->number_max == UINT64_MAX)
+    if (planner->number_max >= DWAL__NUMBER_MAX)
         return dwal__error_set(
             planner->error, DWAL_EUNSUPPORTED, 0,
             "plan the repair: no segment number is left; move the file with "
@@ -186,7 +164,7 @@ static bool moved_aside(const struct dwal__planner *planner,
     if (segment->live)
         return false;
     bool reset = end != NULL && (end->start.flags & DWAL__START_RESET) != 0;
-    return !segment_ours(planner, segment) || end == NULL ||
+    return !dwal__plan_segment_ours(planner, segment) || end == NULL ||
            segment->number > end->number || reset;
 }
 
@@ -201,7 +179,7 @@ static int successor_find(struct dwal__planner *planner,
         return 0;
     const struct dwal__found_segment *top =
         &recovery->segments[recovery->segment_count - 1];
-    if (top == end || !segment_ours(planner, top) || top->started ||
+    if (top == end || !dwal__plan_segment_ours(planner, top) || top->started ||
         top->number != planner->number_top ||
         top->header.previous != (end != NULL ? end->number : 0))
         return 0;
@@ -247,8 +225,9 @@ static void cut_lost(struct dwal__planner *planner, uint64_t known) {
     struct dwal__repair_plan *plan = planner->plan;
     uint64_t kept = recovery->durable_lsn;
     for (size_t i = 0; kept == 0 && i < recovery->segment_count; i++)
-        if (recovery->segments[i].started)
-            lsn_raise(&kept, recovery->segments[i].start.trim_lsn);
+        if (recovery->segments[i].started &&
+            recovery->segments[i].start.trim_lsn > kept)
+            kept = recovery->segments[i].start.trim_lsn;
     plan->lost_from = kept + 1;
     plan->lost_to = known > kept ? known : kept;
     plan->lost_records = plan->lost_to - kept;
@@ -259,7 +238,7 @@ static uint64_t epoch_known(const struct dwal__planner *planner) {
     const struct dwal__recovery *recovery = planner->recovery;
     uint64_t epoch = 1;
     for (size_t i = 0; i < recovery->segment_count; i++)
-        if (segment_ours(planner, &recovery->segments[i]) &&
+        if (dwal__plan_segment_ours(planner, &recovery->segments[i]) &&
             recovery->segments[i].header.epoch > epoch)
             epoch = recovery->segments[i].header.epoch;
     return epoch;
@@ -308,11 +287,14 @@ static int plan_cut_segments(struct dwal__planner *planner, uint64_t known) {
 int dwal__plan_cut(struct dwal__planner *planner) {
     planner->plan->kind = DWAL__REPAIR_CUT;
     uuid_choose(planner);
-    uint64_t known = lsn_known(planner);
+    uint64_t known;
+    int code = dwal__plan_lsn_known(planner, &known);
+    if (code != 0)
+        return code;
     if (dwal__plan_add(planner, DWAL__REPAIR_FLAG, DWAL__REPAIR_FLAG_NAME) ==
         NULL)
         return DWAL_ENOMEM;
-    int code = plan_lock(planner);
+    code = plan_lock(planner);
     if (code == 0)
         code = plan_cut_segments(planner, known);
     if (code != 0)

@@ -152,7 +152,7 @@ class Walk:
         after = state(self.log)
         self.says["repair"] = text + changes(self.before, after)
         self.says["second"], again, _ = walfsck(self.log, self.image.second)
-        repaired = status & 1
+        repaired = bool(status & 1)
         check(repaired == (after != self.before),
               f"exit {status}, but: {changes(self.before, after)}")
         if not repaired:

@@ -300,6 +300,19 @@ def header_bad_padding():
     return files
 
 
+@image("header-bad.only", "bad-structure")
+def header_bad_only():
+    """The only segment that holds records: what is made of it gives no LSN
+    again that its batches had."""
+    log = Log("header-bad.only")
+    one = log.segment(1, 0)
+    one.begin()
+    log.append(one, 1, 2, 3)
+    log.append(one, 4, 5)
+    spoil(one.data, 40)
+    return without(log.files(one, log.segment(2, 1)), THREE)
+
+
 @image("header-number", "bad-structure")
 def header_number():
     """Two segments have each other's name."""
@@ -587,6 +600,16 @@ def repair_left():
 
 
 # ------------------------------------------------- several at once
+
+@image("several.largest-number", "lost-records", second="-n")
+def several_largest_number():
+    """No record can be kept, and a file uses up the segment numbers: there is
+    none for the segments that a repair would make, so it makes none."""
+    log = Log("several.largest-number")
+    spoil(log.one.data, 512 + 40)
+    return {**log.files(), "7ffffffffffffffe.spare": b""}
+
+
 
 @image("several.files", "bad-structure")
 def several_files():

@@ -234,7 +234,7 @@ DAMAGES = {
                 False, 0),
     "header": (lambda l: scramble(l, 40, 4, TWO), "header-bad", "corrupt",
                False, 4),
-    "swapped": (swap, "header-number", "corrupt", False, 0),
+    "swapped": (swap, "header-number", "corrupt", False, 4),
     "stranger": (stranger, "header-uuid", "corrupt", False, 4),
     "short": (lambda l: truncate(l, 4096), "file-size", "corrupt", False, 4),
     "empty": (lambda l: truncate(l, 0), "header-bad", "corrupt", False, 4),
