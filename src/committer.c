@@ -332,8 +332,9 @@ static int64_t ages_check(struct dwal *log, int64_t now) {
     return next;
 }
 
-/* Reaps what there is, waiting for one event until @until. */
-static void events_reap(struct dwal *log, int64_t until) {
+/* Reaps what there is, waiting for one event until @until; perhaps none came.
+ * False: it cannot be waited for. */
+static bool events_reap(struct dwal *log, int64_t until) {
     struct io_event events[DWAL__IN_FLIGHT_MAX + 1];
     int64_t now = dwal__now_ns();
     int64_t timeout = until == DWAL__NEVER ? -1 : until > now ? until - now : 0;
@@ -341,7 +342,7 @@ static void events_reap(struct dwal *log, int64_t until) {
         log->aio.ops->reap(&log->aio, DWAL__IN_FLIGHT_MAX + 1, events, timeout);
     if (count < 0) {
         dwal__fail(log, -count, 0, 0, "waiting for I/O");
-        return;
+        return false;
     }
     for (int i = 0; i < count; i++) {
         int64_t result = (int64_t)events[i].res;
@@ -355,6 +356,7 @@ static void events_reap(struct dwal *log, int64_t until) {
         atomic_fetch_sub(&log->in_flight, (uint32_t)count);
         atomic_store(&log->io_since_ns, oldest_submission(log));
     }
+    return true;
 }
 
 /* ---- publishing ---- */
@@ -499,14 +501,12 @@ void dwal__committer_kick(struct dwal *log) {
 /* After a failure: takes back every buffer, however late, publishes nothing. */
 static void late_reap(struct dwal *log) {
     while (atomic_load(&log->in_flight) > 0) {
-        uint32_t before = atomic_load(&log->in_flight);
-        events_reap(log, DWAL__NEVER);
+        if (events_reap(log, DWAL__NEVER))
+            continue;
         /* Waiting itself failed: nothing can be learnt any more, so the
          * memory stays with the kernel for good. */
-        if (atomic_load(&log->in_flight) == before) {
-            atomic_store(&log->abandoned, true);
-            return;
-        }
+        atomic_store(&log->abandoned, true);
+        return;
     }
 }
 

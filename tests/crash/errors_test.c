@@ -28,56 +28,74 @@ struct way {
     int effect;
     int when;
     bool forever;
+    int64_t back_ns;
 };
 
 static const struct way ways_call[] = {
-    {"EIO, nothing done", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false},
-    {"EIO, done", -EIO, SIM_ALL_DONE, SIM_AT_CALL, false},
-    {"ENOSPC", -ENOSPC, SIM_NOTHING_DONE, SIM_AT_CALL, false},
-    {"EROFS from now on", -EROFS, SIM_NOTHING_DONE, SIM_AT_CALL, true},
-    {"ENOMEM", -ENOMEM, SIM_NOTHING_DONE, SIM_AT_CALL, false},
+    {"EIO, nothing done", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false, 0},
+    {"EIO, done", -EIO, SIM_ALL_DONE, SIM_AT_CALL, false, 0},
+    {"ENOSPC", -ENOSPC, SIM_NOTHING_DONE, SIM_AT_CALL, false, 0},
+    {"EROFS from now on", -EROFS, SIM_NOTHING_DONE, SIM_AT_CALL, true, 0},
+    {"ENOMEM", -ENOMEM, SIM_NOTHING_DONE, SIM_AT_CALL, false, 0},
 };
 
 static const struct way ways_write[] = {
-    {"EIO, nothing done", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false},
-    {"EIO, half done", -EIO, SIM_SOME_DONE, SIM_AT_CALL, false},
-    {"EIO, done", -EIO, SIM_ALL_DONE, SIM_AT_CALL, false},
-    {"ENOSPC, half done", -ENOSPC, SIM_SOME_DONE, SIM_AT_CALL, false},
-    {"EDQUOT from now on", -EDQUOT, SIM_NOTHING_DONE, SIM_AT_CALL, true},
+    {"EIO, nothing done", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false, 0},
+    {"EIO, half done", -EIO, SIM_SOME_DONE, SIM_AT_CALL, false, 0},
+    {"EIO, done", -EIO, SIM_ALL_DONE, SIM_AT_CALL, false, 0},
+    {"ENOSPC, half done", -ENOSPC, SIM_SOME_DONE, SIM_AT_CALL, false, 0},
+    {"EDQUOT from now on", -EDQUOT, SIM_NOTHING_DONE, SIM_AT_CALL, true, 0},
 };
 
 static const struct way ways_submit_write[] = {
-    {"EIO at once", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false},
-    {"EAGAIN once", -EAGAIN, SIM_NOTHING_DONE, SIM_AT_CALL, false},
-    {"EAGAIN from now on", -EAGAIN, SIM_NOTHING_DONE, SIM_AT_CALL, true},
-    {"none taken", 0, SIM_NOTHING_DONE, SIM_AT_CALL, false},
-    {"EIO, nothing done", -EIO, SIM_NOTHING_DONE, SIM_AT_EVENT, false},
-    {"EIO, some done", -EIO, SIM_SOME_DONE, SIM_AT_EVENT, false},
-    {"EIO, done", -EIO, SIM_ALL_DONE, SIM_AT_EVENT, false},
-    {"ENOSPC", -ENOSPC, SIM_NOTHING_DONE, SIM_AT_EVENT, false},
-    {"EINTR", -EINTR, SIM_SOME_DONE, SIM_AT_EVENT, false},
-    {"short", 512, SIM_SOME_DONE, SIM_AT_EVENT, false},
-    {"none written", 0, SIM_NOTHING_DONE, SIM_AT_EVENT, false},
-    {"EIO from now on", -EIO, SIM_SOME_DONE, SIM_AT_EVENT, true},
+    {"EIO at once", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false, 0},
+    {"EAGAIN once", -EAGAIN, SIM_NOTHING_DONE, SIM_AT_CALL, false, 0},
+    {"EAGAIN from now on", -EAGAIN, SIM_NOTHING_DONE, SIM_AT_CALL, true, 0},
+    {"none taken", 0, SIM_NOTHING_DONE, SIM_AT_CALL, false, 0},
+    {"EIO, nothing done", -EIO, SIM_NOTHING_DONE, SIM_AT_EVENT, false, 0},
+    {"EIO, some done", -EIO, SIM_SOME_DONE, SIM_AT_EVENT, false, 0},
+    {"EIO, done", -EIO, SIM_ALL_DONE, SIM_AT_EVENT, false, 0},
+    {"ENOSPC", -ENOSPC, SIM_NOTHING_DONE, SIM_AT_EVENT, false, 0},
+    {"EINTR", -EINTR, SIM_SOME_DONE, SIM_AT_EVENT, false, 0},
+    {"short", 512, SIM_SOME_DONE, SIM_AT_EVENT, false, 0},
+    {"none written", 0, SIM_NOTHING_DONE, SIM_AT_EVENT, false, 0},
+    {"EIO from now on", -EIO, SIM_SOME_DONE, SIM_AT_EVENT, true, 0},
 };
 
 static const struct way ways_submit_sync[] = {
-    {"EIO at once", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false},
-    {"EAGAIN once", -EAGAIN, SIM_NOTHING_DONE, SIM_AT_CALL, false},
-    {"EIO, nothing done", -EIO, SIM_NOTHING_DONE, SIM_AT_EVENT, false},
-    {"EIO, done", -EIO, SIM_ALL_DONE, SIM_AT_EVENT, false},
+    {"EIO at once", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false, 0},
+    {"EAGAIN once", -EAGAIN, SIM_NOTHING_DONE, SIM_AT_CALL, false, 0},
+    {"EIO, nothing done", -EIO, SIM_NOTHING_DONE, SIM_AT_EVENT, false, 0},
+    {"EIO, done", -EIO, SIM_ALL_DONE, SIM_AT_EVENT, false, 0},
 };
 
 static const struct way ways_reap[] = {
-    {"EIO", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false},
-    {"EINVAL from now on", -EINVAL, SIM_NOTHING_DONE, SIM_AT_CALL, true},
-    {"nothing yet", 0, SIM_NOTHING_DONE, SIM_AT_CALL, false},
+    {"EIO", -EIO, SIM_NOTHING_DONE, SIM_AT_CALL, false, 0},
+    {"EINVAL from now on", -EINVAL, SIM_NOTHING_DONE, SIM_AT_CALL, true, 0},
+    {"nothing yet", 0, SIM_NOTHING_DONE, SIM_AT_CALL, false, 0},
 };
 
+#define TEN_SECONDS INT64_C(10000000000)
+
+/* The last three are for all operations. */
 static const struct way ways_hang[] = {
-    {"never ends", 0, SIM_ALL_DONE, SIM_NEVER, false},
-    {"none ends from now on", 0, SIM_ALL_DONE, SIM_NEVER, true},
-    {"blocks", 0, SIM_ALL_DONE, SIM_BLOCKED, false},
+    {"never ends", 0, SIM_ALL_DONE, SIM_NEVER, false, 0},
+    {"none ends from now on", 0, SIM_ALL_DONE, SIM_NEVER, true, 0},
+    {"ends in ten seconds", 0, SIM_ALL_DONE, SIM_NEVER, false, TEN_SECONDS},
+    {"blocks", 0, SIM_ALL_DONE, SIM_BLOCKED, false, 0},
+    {"blocks for ten seconds", 0, SIM_ALL_DONE, SIM_BLOCKED, false,
+     TEN_SECONDS},
+    {"the disk stands still for ten seconds", 0, SIM_ALL_DONE, SIM_STILL, true,
+     TEN_SECONDS},
+};
+
+/* For a log that has more patience than that. */
+static const struct way ways_slow[] = {
+    {"ends in ten seconds", 0, SIM_ALL_DONE, SIM_NEVER, false, TEN_SECONDS},
+    {"blocks for ten seconds", 0, SIM_ALL_DONE, SIM_BLOCKED, false,
+     TEN_SECONDS},
+    {"the disk stands still for ten seconds", 0, SIM_ALL_DONE, SIM_STILL, true,
+     TEN_SECONDS},
 };
 
 #define WAYS(array, count)                                                     \
@@ -98,14 +116,24 @@ static const struct way *ways_of(enum sim_operation operation, size_t *count) {
     }
 }
 
+static bool submits(enum sim_operation operation) {
+    return operation == SIM_SUBMIT_WRITE || operation == SIM_SUBMIT_SYNC;
+}
+
 static const struct way *hangs_of(enum sim_operation operation, size_t *count) {
     const struct way *ways = WAYS(ways_hang, count);
-    bool submits =
-        operation == SIM_SUBMIT_WRITE || operation == SIM_SUBMIT_SYNC;
-    if (submits)
+    if (submits(operation))
         return ways;
-    *count -= 2;
-    return ways + 2; /* the others can only block */
+    *count -= 3;
+    return ways + 3;
+}
+
+static const struct way *slow_of(enum sim_operation operation, size_t *count) {
+    const struct way *ways = WAYS(ways_slow, count);
+    if (submits(operation))
+        return ways;
+    *count -= 1;
+    return ways + 1;
 }
 
 /* ---- one run ---- */
@@ -145,10 +173,13 @@ static void life_after(const struct life *life, uint64_t seed, bool power) {
  * life, also if a later try would have been lucky [latch]. */
 static void latch_check(const struct life *life,
                         const struct sim_fault *fault) {
-    bool batch = fault->operation == SIM_SUBMIT_WRITE ||
-                 fault->operation == SIM_SUBMIT_SYNC;
-    bool final = fault->when == SIM_AT_EVENT || fault->when == SIM_NEVER;
-    if (fault->struck && batch && final && life->close_code != DWAL_EFAILED)
+    bool final = fault->when == SIM_AT_EVENT || fault->when == SIM_NEVER ||
+                 fault->when == SIM_STILL;
+    if (life->plan.slow && life->close_code != DWAL_OK)
+        run_report(life, life->sim->operations, NULL,
+                   "the disk was slow, and the log failed");
+    if (fault->struck && submits(fault->operation) && final &&
+        !life->plan.slow && life->close_code != DWAL_EFAILED)
         run_report(life, life->sim->operations, NULL,
                    "a batch failed, but the log did not");
 }
@@ -188,9 +219,18 @@ static bool scene_run(const struct scene *scene, struct sim_fault *fault,
 
 typedef const struct way *ways_for(enum sim_operation operation, size_t *count);
 
+/* What DWAL_CRASH_ONLY picks out of a sweep: "scene:operation:way". */
+static bool is_wanted(unsigned scene, uint64_t operation, size_t way) {
+    const char *only = getenv("DWAL_CRASH_ONLY");
+    char text[40];
+    snprintf(text, sizeof text, "%u:%" PRIu64 ":%zu", scene, operation, way);
+    snprintf(run.only, sizeof run.only, "DWAL_CRASH_ONLY=%s ", text);
+    return only == NULL || strcmp(only, text) == 0;
+}
+
 /* Every operation of the scene, in every way. */
-static void scene_sweep(const struct scene *scene, ways_for *ways_find,
-                        unsigned share) {
+static void scene_sweep(const struct scene *scene, unsigned number,
+                        ways_for *ways_find, unsigned share) {
     struct simdisk *sim = simdisk_clone(scene->sim);
     struct oracle oracle = scene->oracle;
     struct oracle_found *past = malloc(sizeof *past);
@@ -198,23 +238,28 @@ static void scene_sweep(const struct scene *scene, ways_for *ways_find,
     *past = scene->past;
     oracle.ids = calloc(ORACLE_LSN_MAX, sizeof *oracle.ids);
     run_life(&life, &scene->plan, sim, &oracle, past);
-    uint64_t struck = 0, operations = sim->operations;
+    uint64_t struck = 0, tried = 0;
+    uint64_t operations = sim->operations;
     for (uint64_t at = scene->plan.seed % share; at < operations; at += share) {
         size_t count;
         const struct way *ways = ways_find(sim->trace[at].operation, &count);
         for (size_t i = 0; i < count; i++) {
+            if (!is_wanted(number, at, i))
+                continue;
             struct sim_fault fault = {.at = at,
                                       .forever = ways[i].forever,
                                       .result = ways[i].result,
                                       .effect = ways[i].effect,
-                                      .when = ways[i].when};
+                                      .when = ways[i].when,
+                                      .back_ns = ways[i].back_ns};
             snprintf(run.what, sizeof run.what, "operation %" PRIu64 ": %s", at,
                      ways[i].text);
             struck += scene_run(scene, &fault, at * 31 + i);
+            tried++;
         }
     }
-    run.what[0] = '\0';
-    assert_true(struck > operations / share / 8);
+    run.what[0] = run.only[0] = '\0';
+    assert_true(struck >= tried / 16);
     life_release(&life);
     run_disk_free(sim, &oracle);
     free(past);
@@ -230,6 +275,7 @@ static void plan_make(struct life_plan *plan, uint64_t seed) {
     plan->repairs = false;
     plan->rests = false;
     plan->errors = true;
+    plan->hasty = false;
     plan->snapshot_share = 16;
     plan->options.io_timeout_ms = 1000;
     plan->options.append_timeout_ms = 500;
@@ -239,7 +285,6 @@ static void plan_make(struct life_plan *plan, uint64_t seed) {
 
 /* Nothing there yet. */
 static void scene_new(struct scene *scene, uint64_t seed) {
-    run.seed = seed;
     plan_make(&scene->plan, seed);
     scene->sim = run_disk(seed, &scene->oracle, &scene->past);
 }
@@ -250,9 +295,9 @@ static void scene_crashed(struct scene *scene, uint64_t seed) {
     struct oracle oracle;
     struct life life;
     struct life_plan plan;
-    run.seed = seed;
     struct simdisk *sim = run_disk(seed, &oracle, &past);
-    life_plan_init(&plan, seed);
+    /* Another one than the scene's, which would draw the same salts again. */
+    life_plan_init(&plan, ~seed);
     plan.size_classes = 2;
     run_life(&life, &plan, sim, &oracle, &past);
     const struct life_snapshot *last =
@@ -269,17 +314,28 @@ static void scene_crashed(struct scene *scene, uint64_t seed) {
     plan_make(&scene->plan, seed);
 }
 
+/* A log with more patience than the disk needs: nothing may come of it. */
+static void scene_patient(struct scene *scene) {
+    scene->plan.errors = false;
+    scene->plan.slow = true;
+    scene->plan.options.io_timeout_ms = 30000;
+    scene->plan.options.append_timeout_ms = 60000;
+}
+
 /* Four kinds of committing, each on a new log and on one that crashed. */
 static void sweep(ways_for *ways_find, unsigned share) {
     uint64_t seed = check_seed(4);
     run_begin();
     for (uint64_t i = 0; i < 8; i++) {
         struct scene *scene = malloc(sizeof *scene);
+        run.seed = seed;
         if (i < 4)
             scene_new(scene, seed + i);
         else
             scene_crashed(scene, seed + i);
-        scene_sweep(scene, ways_find, share);
+        if (ways_find == slow_of)
+            scene_patient(scene);
+        scene_sweep(scene, (unsigned)i, ways_find, share);
         run_disk_free(scene->sim, &scene->oracle);
         free(scene);
     }
@@ -304,6 +360,11 @@ static void test_hangs(void **state) {
     sweep(hangs_of, share_wanted(1));
 }
 
+static void test_slow(void **state) {
+    (void)state;
+    sweep(slow_of, share_wanted(1));
+}
+
 /* ---- a full disk ---- */
 
 static void test_full(void **state) {
@@ -313,6 +374,7 @@ static void test_full(void **state) {
     uint64_t wanted = run_states_wanted(10000);
     for (uint64_t i = 0; run.states < wanted; i++) {
         struct scene *scene = malloc(sizeof *scene);
+        run.seed = seed + i;
         scene_new(scene, seed + i);
         life_plan_init(&scene->plan, seed + i);
         scene->plan.full = true;
@@ -333,6 +395,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_hangs),
+        cmocka_unit_test(test_slow),
         cmocka_unit_test(test_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,6 +29,7 @@ struct life_plan {
     bool repairs;            /* with walfsck's repair, before the open */
     bool errors;             /* are to be expected: a fault */
     bool full;               /* the disk may be: refusals, but no failures */
+    bool slow;               /* the disk may be: neither */
     unsigned snapshot_share; /* one where so many could be taken; 0: none */
 };
 

@@ -460,33 +460,60 @@ uint64_t sim_begin(struct simdisk *sim, enum sim_operation operation,
     return sim->operations++;
 }
 
-/* Only the library's threads: callers that are blocked in the kernel are no
- * business of theirs. The operation is done, late. */
-static const struct sim_fault *blocked(struct simdisk *sim,
-                                       struct sim_fault *fault) {
-    const char *who = sched_name();
-    if (strcmp(who, "committer") != 0 && strcmp(who, "keeper") != 0)
-        return NULL;
+static void strike(struct sim_fault *fault, enum sim_operation operation) {
+    if (!fault->struck)
+        fault->struck_ns = sched_clock();
     fault->struck = true;
-    while (!sim->released)
-        sched_block(&sim->released, INT64_MAX);
-    return NULL;
+    fault->operation = operation;
+}
+
+int64_t sim_fault_end(const struct sim_fault *fault) {
+    return fault->back_ns == 0 ? INT64_MAX : fault->struck_ns + fault->back_ns;
+}
+
+/* The operation is done, late. */
+static void block(struct simdisk *sim, struct sim_fault *fault,
+                  enum sim_operation operation) {
+    strike(fault, operation);
+    int64_t end = sim_fault_end(fault);
+    while (!sim->released && sched_clock() < end)
+        sched_block(&sim->released, end);
+}
+
+static bool strikes(const struct sim_fault *fault, enum sim_operation operation,
+                    uint64_t number) {
+    if (number == fault->at)
+        return true;
+    if (!fault->struck || !fault->forever ||
+        sched_clock() >= sim_fault_end(fault))
+        return false;
+    return fault->operation == operation || fault->when == SIM_STILL;
+}
+
+/* Calls that return, whatever the disk does, do not. */
+static bool needs_disk(enum sim_operation operation) {
+    return operation != SIM_SUBMIT_WRITE && operation != SIM_SUBMIT_SYNC &&
+           operation != SIM_REAP && operation != SIM_SETUP;
 }
 
 const struct sim_fault *
 sim_struck(struct simdisk *sim, enum sim_operation operation, uint64_t number) {
     struct sim_fault *fault = sim->fault;
-    if (fault == NULL || number < fault->at)
+    if (fault == NULL || !strikes(fault, operation, number))
         return NULL;
-    bool again =
-        fault->forever && fault->struck && fault->operation == operation;
-    if (number != fault->at && !again)
+    const char *who = sched_name();
+    /* Callers that are blocked in the kernel are no business of the log's. */
+    bool ours = strcmp(who, "committer") == 0 || strcmp(who, "keeper") == 0;
+    if (fault->when == SIM_BLOCKED && !ours)
         return NULL;
-    if (fault->when == SIM_BLOCKED)
-        return blocked(sim, fault);
-    fault->struck = true;
-    fault->operation = operation;
-    return fault;
+    if (fault->when == SIM_BLOCKED ||
+        (fault->when == SIM_STILL && needs_disk(operation))) {
+        block(sim, fault, operation);
+        return NULL;
+    }
+    strike(fault, operation);
+    bool waits = operation == SIM_REAP || operation == SIM_SETUP;
+    return fault->when == SIM_STILL && waits ? NULL : fault;
 }
 
 int64_t sim_end(struct simdisk *sim, uint64_t number, int64_t result) {

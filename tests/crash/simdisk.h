@@ -126,15 +126,19 @@ struct sim_trace {
 
 /* What happens to one operation instead of what should. */
 struct sim_fault {
-    uint64_t at;    /* number of the operation */
-    bool forever;   /* to all later ones of its kind as well */
-    int64_t result; /* a negative errno; of a write's event also bytes */
+    uint64_t at;     /* number of the operation */
+    bool forever;    /* to all later ones of its kind as well */
+    int64_t back_ns; /* after so long it is over: what never ends does, what is
+                      * blocked goes on; 0: not before simdisk_release */
+    int64_t result;  /* a negative errno; of a write's event also bytes */
     enum { SIM_NOTHING_DONE, SIM_SOME_DONE, SIM_ALL_DONE } effect;
     /* SIM_AT_EVENT and SIM_NEVER are for submissions: it comes in the event,
-     * or there is no event before simdisk_release. SIM_BLOCKED: the library's
-     * own threads do not come back from the call before simdisk_release. */
-    enum { SIM_AT_CALL, SIM_AT_EVENT, SIM_NEVER, SIM_BLOCKED } when;
+     * or there is no event. SIM_BLOCKED: the library's own threads do not come
+     * back from the call. SIM_STILL: the disk does nothing at all: no event,
+     * and no call comes back but those that submit and reap. */
+    enum { SIM_AT_CALL, SIM_AT_EVENT, SIM_NEVER, SIM_BLOCKED, SIM_STILL } when;
     bool struck;                  /* it happened … */
+    int64_t struck_ns;            /* … then … */
     enum sim_operation operation; /* … to one of these */
 };
 

@@ -46,6 +46,8 @@ uint64_t sim_begin(struct simdisk *sim, enum sim_operation operation,
 /* What strikes the operation, NULL: nothing. */
 const struct sim_fault *
 sim_struck(struct simdisk *sim, enum sim_operation operation, uint64_t number);
+/* When it is over. */
+int64_t sim_fault_end(const struct sim_fault *fault);
 /* Notes the result, and returns it. */
 int64_t sim_end(struct simdisk *sim, uint64_t number, int64_t result);
 /* Time that an operation takes. */

@@ -38,6 +38,11 @@ void sim_flight_land(struct simdisk *sim, struct sim_flight *flight,
                    sim_sector_share(flight->content[index]), ++inode->stamp);
 }
 
+/* It comes late, if it comes: whole, and without an error. */
+static bool is_late(const struct sim_fault *fault) {
+    return fault->when == SIM_NEVER || fault->when == SIM_STILL;
+}
+
 /* ---- submitting ---- */
 
 static int queue_setup(struct dwal__aio *aio, unsigned depth) {
@@ -124,8 +129,8 @@ static int queue_submit(struct dwal__aio *aio, long count,
     struct sim_flight *flight = flight_new(sim, iocb);
     flight->operation = number;
     flight->fault = fault;
-    if (fault != NULL && fault->when == SIM_NEVER)
-        flight->ready_ns = INT64_MAX;
+    if (fault != NULL && is_late(fault))
+        flight->ready_ns = sim_fault_end(fault);
     sim->flights[sim->flight_count++] = flight;
     /* Who waits for events may get this one. */
     sched_wake(&sim->flights, 1);
@@ -157,7 +162,7 @@ static void write_end(struct simdisk *sim, struct sim_flight *flight) {
                                check_random(&sim->random) % 2 == 0)))
             continue;
         sim_flight_land(sim, flight, i);
-        if (fault == NULL && flight->dsync)
+        if ((fault == NULL || is_late(fault)) && flight->dsync)
             sim_cell_settle(&inode->cells[flight->offset / SIM_SECTOR + i],
                             sim_sector_share(flight->content[i]));
     }
@@ -176,7 +181,6 @@ static int64_t flight_end(struct simdisk *sim, int index,
         write_end(sim, flight);
     else if (fault == NULL || fault->effect != SIM_NOTHING_DONE)
         sim_inode_sync(sim->inodes[flight->inode], flight->stamp, flight->size);
-    /* What came late, came whole. */
     if (fault != NULL && fault->when == SIM_AT_EVENT)
         result = fault->result;
     *event = (struct io_event){.data = flight->data,
