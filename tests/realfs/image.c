@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Follows a log of writes, and puts states together. What is flushed lies in
+ * one piece of memory; the unflushed writes stay entries until a flush covers
+ * them, so that every state can leave out others of them.
+ */
+#include "image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "identity.h"
+
+const char *const image_way_names[3] = {"prefix", "flushed", "random"};
+
+/* Filesystems rely on their superblock being written whole or not at all, ext4
+ * and btrfs beyond a sector; so it is. The log relies on no such thing. These
+ * are the pages of that of ext4 and xfs, and of that of btrfs. */
+static const uint64_t superblocks[] = {0, 64 << 10};
+
+int image_make(struct image *image, const struct writelog_view *view,
+               uint64_t size, uint64_t seed) {
+    *image = (struct image){.view = view, .size = size, .seed = seed};
+    image->flushed = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    image->present = calloc(size / IMAGE_PAGE, 1);
+    image->pending_max = view->count + 1;
+    image->pending = calloc(image->pending_max, sizeof *image->pending);
+    if (image->flushed != MAP_FAILED && image->present != NULL &&
+        image->pending != NULL)
+        return 0;
+    image_free(image);
+    return -ENOMEM;
+}
+
+void image_free(struct image *image) {
+    if (image->flushed != MAP_FAILED)
+        munmap(image->flushed, image->size);
+    free(image->present);
+    free(image->pending);
+}
+
+static bool all_zero(const uint8_t *bytes, size_t size) {
+    return size == 0 ||
+           (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}
+
+/* Pages that hold nothing but zeros stay absent: filesystems write many. */
+static void flushed_write(struct image *image, uint64_t offset,
+                          const uint8_t *data, uint64_t size) {
+    while (size > 0) {
+        uint64_t page = offset / IMAGE_PAGE;
+        uint64_t part = IMAGE_PAGE - offset % IMAGE_PAGE;
+        if (part > size)
+            part = size;
+        bool zeros = data == NULL || all_zero(data, part);
+        if (zeros && image->present[page])
+            memset(image->flushed + offset, 0, part);
+        if (!zeros) {
+            image->present[page] = 1;
+            memcpy(image->flushed + offset, data, part);
+        }
+        if (data != NULL)
+            data += part;
+        offset += part;
+        size -= part;
+    }
+}
+
+static void pending_flush(struct image *image) {
+    for (size_t i = 0; i < image->pending_count; i++) {
+        const struct writelog_entry *entry =
+            &image->view->entries[image->pending[i]];
+        flushed_write(image, entry->offset, entry->data, entry->size);
+    }
+    image->pending_count = 0;
+}
+
+/* ---- which sectors of an unflushed write are there ---- */
+
+enum tear {
+    WHOLE_OR_NOT,
+    ANY_SECTORS,
+    FIRST_SECTORS,
+    LAST_SECTORS,
+    ALL_BUT_ONE,
+    TEARS
+};
+
+/* The sector of @entry whose fate @index shares: its own, or in a superblock's
+ * page the first there. */
+static uint64_t sector_leader(const struct writelog_entry *entry,
+                              uint64_t index, uint64_t sector) {
+    uint64_t page = (entry->offset + index * sector) / IMAGE_PAGE * IMAGE_PAGE;
+    for (size_t i = 0; i < sizeof superblocks / sizeof *superblocks; i++)
+        if (page == superblocks[i])
+            return page > entry->offset ? (page - entry->offset) / sector : 0;
+    return index;
+}
+
+static bool sector_kept(enum tear tear, uint64_t random, uint64_t index,
+                        uint64_t count) {
+    switch (tear) {
+    case ANY_SECTORS:
+        return (identity_mix(random ^ index) & 1) != 0;
+    case FIRST_SECTORS:
+        return index < random % (count + 1);
+    case LAST_SECTORS:
+        return index >= random % (count + 1);
+    case ALL_BUT_ONE:
+        return index != random % count;
+    default:
+        return (random >> 32 & 1) != 0;
+    }
+}
+
+/* Calls @put for what is left of the unflushed writes. */
+static void pending_tear(const struct image *image, uint64_t draw,
+                         void (*put)(void *argument, uint64_t offset,
+                                     const uint8_t *data, uint64_t size),
+                         void *argument) {
+    uint64_t sector = image->view->sector_size;
+    for (size_t i = 0; i < image->pending_count; i++) {
+        const struct writelog_entry *entry =
+            &image->view->entries[image->pending[i]];
+        uint64_t random = identity_mix(draw ^ identity_mix(i + 1));
+        /* Half of the states treat all writes alike, half each its own way. */
+        enum tear tear = (enum tear)((draw & 1) != 0 ? draw / 2 % TEARS
+                                                     : random / 2 % TEARS);
+        uint64_t count = entry->size / sector;
+        random = identity_mix(random);
+        for (uint64_t s = 0; s < count; s++)
+            if (sector_kept(tear, random, sector_leader(entry, s, sector),
+                            count))
+                put(argument, entry->offset + s * sector,
+                    entry->data != NULL ? entry->data + s * sector : NULL,
+                    sector);
+    }
+}
+
+static void flushed_put(void *argument, uint64_t offset, const uint8_t *data,
+                        uint64_t size) {
+    flushed_write(argument, offset, data, size);
+}
+
+/* ---- moving on ---- */
+
+/* After a flush that failed, the next one that succeeds proves nothing about
+ * the writes before: part of them is lost for good. */
+static void pending_lose(struct image *image) {
+    pending_tear(image, identity_mix(image->seed ^ image->position),
+                 flushed_put, image);
+    image->pending_count = 0;
+}
+
+static bool flush_failed(const struct writelog_entry *entry) {
+    static const char text[] = "disk: flush failed";
+    return (entry->flags & WRITELOG_MARK) != 0 &&
+           entry->text_size == sizeof text - 1 &&
+           memcmp(entry->text, text, entry->text_size) == 0;
+}
+
+void image_advance(struct image *image, size_t position) {
+    for (; image->position < position; image->position++) {
+        const struct writelog_entry *entry =
+            &image->view->entries[image->position];
+        if ((entry->flags & WRITELOG_FLUSH) != 0)
+            pending_flush(image);
+        if (flush_failed(entry))
+            pending_lose(image);
+        if (entry->size > 0 && entry->offset <= image->size &&
+            entry->size <= image->size - entry->offset) {
+            if ((entry->flags & WRITELOG_FUA) != 0)
+                flushed_write(image, entry->offset, entry->data, entry->size);
+            else
+                image->pending[image->pending_count++] = image->position;
+        }
+    }
+}
+
+/* ---- states ---- */
+
+/* Takes away what an earlier state, or a mount of it, left where the image has
+ * nothing. */
+static int target_clear(const struct image *image,
+                        const struct image_target *target) {
+    off_t at = 0;
+    while ((at = lseek(target->fd, at, SEEK_DATA)) >= 0) {
+        off_t end = lseek(target->fd, at, SEEK_HOLE);
+        while (at < end) {
+            off_t begin = at;
+            for (; at < end && !image->present[at / IMAGE_PAGE];)
+                at += IMAGE_PAGE;
+            if (at > begin &&
+                fallocate(target->fd,
+                          FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin,
+                          at - begin) != 0)
+                return -errno;
+            for (; at < end && image->present[at / IMAGE_PAGE];)
+                at += IMAGE_PAGE;
+        }
+    }
+    return errno == ENXIO ? 0 : -errno;
+}
+
+static void target_put(void *argument, uint64_t offset, const uint8_t *data,
+                       uint64_t size) {
+    uint8_t *bytes = argument;
+    if (data != NULL)
+        memcpy(bytes + offset, data, size);
+    else
+        memset(bytes + offset, 0, size);
+}
+
+int image_compose(const struct image *image, enum image_way way, uint64_t draw,
+                  const struct image_target *target) {
+    int result = target_clear(image, target);
+    if (result != 0)
+        return result;
+    for (uint64_t page = 0; page < image->size / IMAGE_PAGE; page++) {
+        uint64_t at = page * IMAGE_PAGE;
+        if (image->present[page] &&
+            memcmp(target->bytes + at, image->flushed + at, IMAGE_PAGE) != 0)
+            memcpy(target->bytes + at, image->flushed + at, IMAGE_PAGE);
+    }
+    if (way == IMAGE_RANDOM)
+        pending_tear(image, draw, target_put, target->bytes);
+    for (size_t i = 0; way == IMAGE_PREFIX && i < image->pending_count; i++) {
+        const struct writelog_entry *entry =
+            &image->view->entries[image->pending[i]];
+        target_put(target->bytes, entry->offset, entry->data, entry->size);
+    }
+    return 0;
+}
