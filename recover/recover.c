@@ -327,6 +327,18 @@ static size_t starts_from(const struct context *context, uint64_t number) {
     return low;
 }
 
+static bool verify_all(const struct context *context) {
+    return context->options->verify_bytes == UINT64_MAX;
+}
+
+/* SPEC 7.3 [close-last]. Once the live end is known, and until it changes. */
+static bool unwritten(const struct context *context,
+                      const struct dwal__found_segment *segment) {
+    const struct dwal__found_segment *end = context->end;
+    return end != NULL && end->run_closed && segment->number > end->number &&
+           segment->header.epoch == end->header.epoch;
+}
+
 static int segment_scan(void *argument, struct dwal__found_segment *segment) {
     struct context *context = argument;
     size_t first = starts_from(context, segment->number);
@@ -334,10 +346,12 @@ static int segment_scan(void *argument, struct dwal__found_segment *segment) {
     while (last < context->start_count &&
            context->starts[last]->start.previous_segment == segment->number)
         last++;
+    struct dwal__scan scan = {.names = context->starts + first,
+                              .name_count = last - first,
+                              .whole = verify_all(context),
+                              .unwritten = unwritten(context, segment)};
     uint64_t offset;
-    int error = dwal__segment_scan(&context->feed, segment,
-                                   context->starts + first, last - first,
-                                   context->options->verify_bytes == UINT64_MAX,
+    int error = dwal__segment_scan(&context->feed, segment, &scan,
                                    &context->recovery->watermark, &offset);
     return error == 0 ? DWAL_OK
                       : segment_failed(context, segment->number, offset, error);
@@ -381,7 +395,8 @@ static int live_verify(struct context *context, bool *broken) {
     return DWAL_OK;
 }
 
-/* Each round scans at least one segment more than the one before. */
+/* Each round scans at least one segment more than the one before. What stands
+ * above the end has no say in where it is, and is looked at last. */
 static int end_find(struct context *context) {
     struct dwal__recovery *recovery = context->recovery;
     struct dwal__chain chain = {.segments = recovery->segments,
@@ -390,18 +405,17 @@ static int end_find(struct context *context) {
                                 .scan = segment_scan,
                                 .argument = context};
     int code = DWAL_OK;
-    if (context->options->verify_bytes == UINT64_MAX)
-        code = segments_scan(context, 0);
     bool broken = true;
     while (code == DWAL_OK && broken) {
         broken = false;
+        context->end = NULL;
         code = dwal__chain_find(&chain, &context->end);
-        if (code == DWAL_OK)
-            code = segments_scan(
-                context, context->end != NULL ? context->end->number : 0);
         if (code == DWAL_OK)
             code = live_verify(context, &broken);
     }
+    bool all = context->end == NULL || verify_all(context);
+    if (code == DWAL_OK)
+        code = segments_scan(context, all ? 0 : context->end->number);
     return code;
 }
 

@@ -183,8 +183,8 @@ int dwal__segment_load(struct dwal__feed *feed,
         if (error == 0)
             first_batch_take(segment, &look);
     }
-    dwal__feed_close(feed);
     *offset = feed->bad_offset;
+    dwal__feed_close(feed);
     return error;
 }
 
@@ -345,16 +345,26 @@ static int segment_open(struct dwal__feed *feed,
     int error = dwal__feed_open(feed, name);
     if (error == 0 && feed->file_size != segment->header.segment_size)
         error = -EIO; /* it has changed under us */
-    return error;
     if (error == 0)
         dwal__feed_expect(feed, feed->file_size, true);
+    return error;
 }
 
-static int segment_walk(struct run *run,
-                        struct dwal__found_segment *const *names,
-                        size_t name_count, bool whole,
+/* SPEC 7.3 [close-last]: behind a close nothing is ever written, nor in other
+ * segments of its epoch. What stands at the run's end must not contradict. */
+static bool nothing_behind(const struct run *run, const struct look *look,
+                           bool unwritten) {
+    const struct dwal__found_segment *segment = run->segment;
+    bool over = segment->run_batches > 0 ? segment->run_closed : unwritten;
+    return over && (look->fault == DWAL__FAULT_ZERO ||
+                    look->fault == DWAL__FAULT_STALE ||
+                    look->fault == DWAL__FAULT_FOREIGN);
+}
+
+static int segment_walk(struct run *run, const struct dwal__scan *scan,
                         struct dwal__watermark *evidence) {
-    struct dwal__found_segment *const *names_end = names + name_count;
+    struct dwal__found_segment *const *names = scan->names;
+    struct dwal__found_segment *const *names_end = names + scan->name_count;
     for (;;) {
         struct look look;
         int error = run_look(run, &look);
@@ -364,8 +374,9 @@ static int segment_walk(struct run *run,
             error = run_end(run, &look);
             /* SPEC 11, lemma: what is behind cannot raise it any more, and
              * with evidence beyond, the tail of this one decides nothing. */
-            bool enough =
-                !whole && evidence->position.segment > run->segment->number;
+            bool enough = nothing_behind(run, &look, scan->unwritten) ||
+                          (!scan->whole &&
+                           evidence->position.segment > run->segment->number);
             return error != 0 || enough ? error : behind_scan(run, evidence);
         }
         error = run_take(run, &look, evidence);
@@ -377,8 +388,7 @@ static int segment_walk(struct run *run,
 
 int dwal__segment_scan(struct dwal__feed *feed,
                        struct dwal__found_segment *segment,
-                       struct dwal__found_segment *const *names,
-                       size_t name_count, bool whole,
+                       const struct dwal__scan *scan,
                        struct dwal__watermark *evidence, uint64_t *offset) {
     assert(segment->well_formed && !segment->scanned);
     struct run run = run_begin(feed, segment);
@@ -388,13 +398,13 @@ int dwal__segment_scan(struct dwal__feed *feed,
     char name[DWAL__NAME_SIZE];
     int error = segment_open(feed, segment, name);
     if (error == 0)
-        error = segment_walk(&run, names, name_count, whole, evidence);
+        error = segment_walk(&run, scan, evidence);
     dwal__feed_close(feed);
     *offset = feed->bad_offset;
     if (error != 0)
         return error;
-    for (size_t i = 0; i < name_count; i++)
-        names[i]->fits_known = true;
+    for (size_t i = 0; i < scan->name_count; i++)
+        scan->names[i]->fits_known = true;
     segment->scanned = true;
     return 0;
 }
@@ -418,8 +428,8 @@ int dwal__segment_trace(struct dwal__feed *feed,
                  dwal__head_damaged(fault);
         at += header->block_size;
     }
-    dwal__feed_close(feed);
     *offset = feed->bad_offset;
+    dwal__feed_close(feed);
     return error;
 }
 

@@ -23,19 +23,28 @@ int dwal__segment_load(struct dwal__feed *feed,
                        const struct dwal__uuid *uuid,
                        enum dwal__finding_kind *kind, uint64_t *offset);
 
+/* What is known before a segment is scanned. */
+struct dwal__scan {
+    /* The started segments whose starts name this one, ascending by
+     * start.previous_end: their fits is found out in passing. */
+    struct dwal__found_segment *const *names;
+    size_t name_count;
+    /* To the last block, also where the evidence lies in a higher segment
+     * anyway. */
+    bool whole;
+    /* SPEC 7.3: who made it wrote a close elsewhere, and nothing here. */
+    bool unwritten;
+};
+
 /*
- * Scans a well-formed segment to its last block, or, unless @whole, only to the
- * end of its run where @evidence lies in a higher segment anyway: fills all members from scanned
- * to left_over_lsn, and started and those beside it once more. Raises @evidence
- * to the largest watermark found.
- *
- * @names are the started segments whose starts name this one, ascending by
- * start.previous_end: their fits is found out in passing.
+ * Scans a well-formed segment to the end of its run and, where that can tell
+ * anything, to its last block: fills all members from scanned to left_over_lsn,
+ * and started and those beside it once more. Raises @evidence to the largest
+ * watermark found.
  */
 int dwal__segment_scan(struct dwal__feed *feed,
                        struct dwal__found_segment *segment,
-                       struct dwal__found_segment *const *names,
-                       size_t name_count, bool whole,
+                       const struct dwal__scan *scan,
                        struct dwal__watermark *evidence, uint64_t *offset);
 
 /* Sets *@found if any block of a well-formed segment shows a batch of this use:

@@ -164,6 +164,7 @@ class Segment:
         self.data = data
         self.run = []               # list of Batch
         self.behind = []            # (offset, Header): readable, behind the run
+        self.unwritten = False      # behind the run: 7.3 [close-last]
         self.newer = None           # why a newer reader is needed, section 8
         self.stopped = None         # why the run ends where it ends
 
@@ -470,11 +471,19 @@ def find_run(segment):
         offset = batch.end
 
 
-def find_evidence(segment):
-    """The readable headers behind the run (7.3)."""
-    segment.behind = [(offset, header) for offset, kind, header
-                      in headers_from(segment, segment.run_end)
-                      if kind == READABLE]
+def find_evidence(segment, epoch_closed=False):
+    """The readable headers behind the run (7.3).
+
+    epoch_closed: the segment lies above E's, whose run ends with a close, and
+    has its epoch.
+    """
+    over = segment.run[-1].ends_with_close() if segment.run else epoch_closed
+    if over and segment.run_end < segment.size:
+        kind, _ = look_at(segment, segment.run_end)
+        segment.unwritten = kind in (ZERO, STALE, FOREIGN)
+    segment.behind = [] if segment.unwritten else [
+        (offset, header) for offset, kind, header
+        in headers_from(segment, segment.run_end) if kind == READABLE]
 
 
 def largest_watermark(segments):
@@ -605,7 +614,9 @@ def left_over(result):
             if n > number:
                 found += [batch.header for batch in segment.run]
                 begin = segment.run_end
-            found += [header for _, _, header in headers_from(segment, begin)]
+            if not segment.unwritten:
+                found += [header for _, _, header
+                          in headers_from(segment, begin)]
     return found
 
 
@@ -809,6 +820,11 @@ def recover(files, skip=False):
         find_evidence(segment)
     result.watermark = largest_watermark(result.segments)
     find_live_end(result, result.watermark[:2] if skip else (0, 0))
+    if result.walk and result.walk[0].run[-1].ends_with_close():
+        for number, segment in result.segments.items():
+            if number > result.end[0]:
+                find_evidence(segment, segment.epoch == result.walk[0].epoch)
+        result.watermark = largest_watermark(result.segments)
     looked_at = [segment for segment in result.segments.values()
                  if not skip or segment.number >= result.end[0]
                  or segment in result.walk]

@@ -176,6 +176,59 @@ static void test_closed(void **state) {
     recovered_all(&f->result, &f->log, "clean", 4);
 }
 
+/* Evidence a block behind the run of @segment, which it is no part of. */
+static void evidence_place(struct logbuild *log,
+                           struct logbuild_segment *segment) {
+    segment->tail += BLOCK;
+    logbuild_begin(log, segment);
+    logbuild_random_record(log, 10);
+    log->maker.header.watermark.position =
+        (struct dwal__position){segment->header.number, segment->tail};
+    logbuild_seal(log);
+}
+
+/* [close-last] What no writer writes is not looked for. */
+static void test_behind_close(void **state) {
+    struct fixture *f = *state;
+    struct logbuild_segment *one = small_log(&f->log);
+    struct logbuild_segment *two = f->log.segments[1];
+    logbuild_close(&f->log, one);
+    uint8_t *behind = one->bytes + one->tail;
+    evidence_place(&f->log, one);
+    two->next_lsn = one->next_lsn;
+    evidence_place(&f->log, two);
+    recovered_all(&f->result, &f->log, "closed", 3);
+    /* Only if the close speaks for the end of the run … */
+    behind[0] = 0xD7;
+    memcpy(behind + 16, one->bytes + BLOCK + 16, 8);
+    recovered_all(&f->result, &f->log, "lost-records", 3);
+    memset(behind, 0, BLOCK);
+    two->bytes[BLOCK + 1] = 1;
+    recovered_all(&f->result, &f->log, "closed", 3);
+    memcpy(two->bytes + BLOCK + 16, &two->header.salt, 8);
+    recovered_all(&f->result, &f->log, "lost-records", 3);
+    memset(two->bytes + BLOCK, 0, BLOCK);
+    /* … and for the segment, which may be of a later open. */
+    two->header.epoch++;
+    logbuild_header(two);
+    recovered_all(&f->result, &f->log, "lost-records", 3);
+}
+
+/* An open after a close reads the log and no more. */
+static void test_close_reads(void **state) {
+    struct fixture *f = *state;
+    struct logbuild_segment *one = small_log(&f->log);
+    struct imagedisk image;
+    imagedisk_init(&image, &f->log);
+    recovered_run(&f->result, &image, 0, false);
+    uint64_t open = image.scanned;
+    logbuild_close(&f->log, one);
+    imagedisk_init(&image, &f->log);
+    recovered_run(&f->result, &image, 0, false);
+    recovered_check(&f->result, "closed", 3);
+    assert_in_range(image.scanned, 0, open);
+}
+
 static void test_torn(void **state) {
     struct fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
@@ -1319,6 +1372,8 @@ int main(void) {
         TEST(empty),
         TEST(clean),
         TEST(closed),
+        TEST(behind_close),
+        TEST(close_reads),
         TEST(torn),
         TEST(torn_with_valid_behind),
         TEST(torn_open),
