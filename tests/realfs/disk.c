@@ -13,7 +13,8 @@
  * after it took effect:
  *
  *     mark TEXT                    nothing but the mark
- *     fail read|write|flush N C    EIO for the C operations after the next N
+ *     fail read|write|flush N C    EIO for the C operations after the next N;
+ *                                  a flush that fails loses what it was for
  *     tear N                       of the write after the next N, only the
  *                                  first half reaches the disk; EIO
  *     hang read|write|flush N MS   from the operation after the next N on,
@@ -64,7 +65,16 @@ static struct {
     uint64_t size;
     struct writelog log;
     const char *fifo;
+    struct cached *cached; /* unflushed, the newest first */
 } disk = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* What an unflushed batch of the log has overwritten. */
+struct cached {
+    struct cached *before;
+    uint64_t offset;
+    uint64_t size;
+    uint8_t old[];
+};
 
 static void die(const char *what, int error) {
     fprintf(stderr, "realfs_disk: %s: %s\n", what, strerror(error));
@@ -72,6 +82,11 @@ static void die(const char *what, int error) {
 }
 
 /* ---- faults; all under the lock ---- */
+
+static uint64_t draw(void) {
+    disk.random = disk.random * UINT64_C(6364136223846793005) + 1442695041;
+    return disk.random >> 33;
+}
 
 static bool hanging(void) {
     struct timespec now;
@@ -118,10 +133,9 @@ static enum fate operation_begin(enum operation operation) {
 
 /* With some luck, lets others go first. */
 static void jitter(void) {
-    disk.random = disk.random * UINT64_C(6364136223846793005) + 1442695041;
-    unsigned us = disk.jitter_us == 0 || (disk.random >> 62) != 0
+    unsigned us = disk.jitter_us == 0 || draw() % 4 != 0
                       ? 0
-                      : (unsigned)(disk.random >> 33) % disk.jitter_us;
+                      : (unsigned)draw() % disk.jitter_us;
     if (us == 0)
         return;
     pthread_mutex_unlock(&disk.lock);
@@ -136,6 +150,47 @@ static void log_entry(const struct writelog_entry *entry) {
     int result = writelog_append(&disk.log, entry);
     if (result != 0)
         die("write the log", -result);
+}
+
+/* Remembers what a write of @size @bytes is going to replace: if a flush fails,
+ * part of it will be lost. Batches of the log only: filesystems do not survive
+ * that (jbd2, for one, passes over a failed flush of its checkpoint). */
+static void cached_add(const char *bytes, size_t size, off_t offset) {
+    static const char magic[] = {'\xd7', 'B', 'A', 'T'};
+    if (size < sizeof magic || memcmp(bytes, magic, sizeof magic) != 0)
+        return;
+    struct cached *cached = malloc(sizeof *cached + size);
+    if (cached == NULL ||
+        pread(disk.image, cached->old, size, offset) != (ssize_t)size)
+        die("remember a write", errno);
+    cached->before = disk.cached;
+    cached->offset = (uint64_t)offset;
+    cached->size = size;
+    disk.cached = cached;
+}
+
+static void sector_lose(const struct cached *cached, uint64_t at) {
+    uint64_t sector = disk.log.sector_size;
+    if (pwrite(disk.image, cached->old + at, sector,
+               (off_t)(cached->offset + at)) != (ssize_t)sector)
+        die("lose a write", errno);
+    log_entry(&(struct writelog_entry){.offset = cached->offset + at,
+                                       .size = sector,
+                                       .data = cached->old + at});
+}
+
+/* A flush succeeded; or, if @lose, it failed: then any sectors of what it was
+ * for are what they were before, and the next flush is none the wiser. */
+static void cached_empty(bool lose) {
+    while (disk.cached != NULL) {
+        struct cached *cached = disk.cached;
+        for (uint64_t at = 0; lose && at < cached->size;
+             at += disk.log.sector_size)
+            if ((draw() & 1) != 0)
+                sector_lose(cached, at);
+        disk.cached = cached->before;
+        free(cached);
+    }
 }
 
 static int disk_getattr(const char *path, struct stat *status,
@@ -183,6 +238,8 @@ static int disk_write(const char *path, const char *bytes, size_t size,
     else if (fate == FATE_TEAR)
         kept = size / 2 / disk.log.sector_size * disk.log.sector_size;
     int result = 0;
+    if (kept > 0)
+        cached_add(bytes, kept, offset);
     if (kept > 0 && pwrite(disk.image, bytes, kept, offset) != (ssize_t)kept)
         result = -EIO;
     else if (kept > 0)
@@ -202,14 +259,13 @@ static int disk_fsync(const char *path, int data_only,
     (void)data_only;
     (void)file;
     enum fate fate = operation_begin(OP_FLUSH);
-    /* Whatever was unflushed may now be lost, also if the next one succeeds:
-     * the replayer takes it away when it meets this mark. */
     if (fate == FATE_FAIL)
         log_entry(&(struct writelog_entry){.flags = WRITELOG_MARK,
                                            .text = failed,
                                            .text_size = sizeof failed - 1});
     else
         log_entry(&(struct writelog_entry){.flags = WRITELOG_FLUSH});
+    cached_empty(fate == FATE_FAIL);
     pthread_mutex_unlock(&disk.lock);
     return fate == FATE_FAIL ? -EIO : 0;
 }

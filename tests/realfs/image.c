@@ -24,8 +24,8 @@ const char *const image_way_names[3] = {"prefix", "flushed", "random"};
 static const uint64_t superblocks[] = {0, 64 << 10};
 
 int image_make(struct image *image, const struct writelog_view *view,
-               uint64_t size, uint64_t seed) {
-    *image = (struct image){.view = view, .size = size, .seed = seed};
+               uint64_t size) {
+    *image = (struct image){.view = view, .size = size};
     image->flushed = mmap(NULL, size, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     image->present = calloc(size / IMAGE_PAGE, 1);
@@ -143,27 +143,7 @@ static void pending_tear(const struct image *image, uint64_t draw,
     }
 }
 
-static void flushed_put(void *argument, uint64_t offset, const uint8_t *data,
-                        uint64_t size) {
-    flushed_write(argument, offset, data, size);
-}
-
 /* ---- moving on ---- */
-
-/* After a flush that failed, the next one that succeeds proves nothing about
- * the writes before: part of them is lost for good. */
-static void pending_lose(struct image *image) {
-    pending_tear(image, identity_mix(image->seed ^ image->position),
-                 flushed_put, image);
-    image->pending_count = 0;
-}
-
-static bool flush_failed(const struct writelog_entry *entry) {
-    static const char text[] = "disk: flush failed";
-    return (entry->flags & WRITELOG_MARK) != 0 &&
-           entry->text_size == sizeof text - 1 &&
-           memcmp(entry->text, text, entry->text_size) == 0;
-}
 
 void image_advance(struct image *image, size_t position) {
     for (; image->position < position; image->position++) {
@@ -171,8 +151,6 @@ void image_advance(struct image *image, size_t position) {
             &image->view->entries[image->position];
         if ((entry->flags & WRITELOG_FLUSH) != 0)
             pending_flush(image);
-        if (flush_failed(entry))
-            pending_lose(image);
         if (entry->size > 0 && entry->offset <= image->size &&
             entry->size <= image->size - entry->offset) {
             if ((entry->flags & WRITELOG_FUA) != 0)
