@@ -129,6 +129,10 @@ bool dwal__cli_size(const char *option, const char *text, uint64_t min,
 size_t dwal__cli_escape(const void *bytes, size_t size, size_t columns,
                         char *out);
 
+/* True for characters that drive a terminal, or reorder or hide others: DEL, the
+ * C1 controls, direction marks, what has no width. */
+bool dwal__cli_misleading(uint32_t character);
+
 /* Escapes the control characters of @text, which is our own otherwise. @out
  * holds 4 bytes for each of @text, its zero included. */
 void dwal__cli_message_escape(const char *text, char *out);

@@ -35,10 +35,10 @@ static void shown_byte(struct shown *shown, uint8_t byte) {
     shown->columns = shown->size;
 }
 
-/* True for characters that reorder or hide others, whatever wcwidth says. */
-static bool misleading(wchar_t c) {
-    return (c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) ||
-           (c >= 0x2060 && c <= 0x206F) || c == 0x00AD || c == 0x061C ||
+bool dwal__cli_misleading(uint32_t c) {
+    return (c >= 0x7F && c <= 0x9F) || (c >= 0x200B && c <= 0x200F) ||
+           (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) ||
+           (c >= 0xE0000 && c <= 0xE0FFF) || c == 0x00AD || c == 0x061C ||
            c == 0xFEFF;
 }
 
@@ -55,7 +55,7 @@ static void shown_next(struct shown *shown, const uint8_t *bytes, size_t size) {
                                    : mbrtowc(&character, (const char *)bytes,
                                              size < 8 ? size : 8, &state);
     if (taken == 0 || taken > 8 || !iswprint((wint_t)character) ||
-        wcwidth(character) < 1 || misleading(character)) {
+        wcwidth(character) < 1 || dwal__cli_misleading((uint32_t)character)) {
         shown_byte(shown, bytes[0]);
         return;
     }

@@ -191,7 +191,9 @@ static int items_walk(struct dwal__walk *walk, struct dwal__follow *follow,
             progress_update(&progress, dump, &item);
         dwal__walk_take(walk, &item);
     }
-    return DWAL_OK;
+    /* A printer that waits was interrupted, too. */
+    return dwal__cli_cancelled() && !dump->options->follow ? DWAL_EAGAIN
+                                                           : DWAL_OK;
 }
 
 /* ---- single segments ---- */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * JSON output. Keeps one promise: whatever bytes go in, a line that comes out
- * is valid JSON in valid UTF-8.
+ * is valid JSON in valid UTF-8, and no terminal obeys it.
  */
 #include "json.h"
 
 #include <math.h>
 #include <string.h>
+
+#include "cli.h"
 
 static void put(struct dwal__json *json, const char *text, size_t size) {
     fwrite_unlocked(text, 1, size, json->stream);
@@ -94,8 +96,7 @@ static size_t utf8_size(const uint8_t *bytes, size_t size) {
     return length;
 }
 
-/* One character that cannot stand for itself. DEL is legal in JSON, but a
- * terminal should not get it. */
+/* One character that cannot stand for itself. */
 static void put_escaped(struct dwal__json *json, uint8_t c) {
     static const char plain[] = "\"\\\n\r\t\b\f";
     static const char letter[] = "\"\\nrtbf";
@@ -105,6 +106,27 @@ static void put_escaped(struct dwal__json *json, uint8_t c) {
         snprintf(text, sizeof text, "\\%c", letter[at - plain]);
     else
         snprintf(text, sizeof text, "\\u%04x", c);
+    put_text(json, text);
+}
+
+/* The character of a well-formed sequence of @length bytes. */
+static uint32_t utf8_load(const uint8_t *bytes, size_t length) {
+    uint32_t c = length == 1 ? bytes[0] : bytes[0] & (0x7Fu >> length);
+    for (size_t i = 1; i < length; i++)
+        c = c << 6 | (bytes[i] & 0x3Fu);
+    return c;
+}
+
+/* A character that must not reach a terminal: legal in JSON as it is, and the
+ * same when it is spelled out. */
+static void put_code(struct dwal__json *json, uint32_t c) {
+    char text[16];
+    if (c < 0x10000)
+        snprintf(text, sizeof text, "\\u%04x", (unsigned)c);
+    else
+        snprintf(text, sizeof text, "\\u%04x\\u%04x",
+                 (unsigned)(0xD7C0 + (c >> 10)),
+                 (unsigned)(0xDC00 + (c & 0x3FF)));
     put_text(json, text);
 }
 
@@ -118,7 +140,9 @@ void dwal__json_text(struct dwal__json *json, const char *name,
     while (at < size) {
         uint8_t c = bytes[at];
         size_t length = utf8_size(bytes + at, size - at);
-        if (length > 0 && c >= 0x20 && c != '"' && c != '\\' && c != 0x7F) {
+        uint32_t character = utf8_load(bytes + at, length > 0 ? length : 1);
+        bool misleading = length > 0 && dwal__cli_misleading(character);
+        if (length > 0 && c >= 0x20 && c != '"' && c != '\\' && !misleading) {
             at += length;
             plain += length;
             continue;
@@ -127,9 +151,11 @@ void dwal__json_text(struct dwal__json *json, const char *name,
         plain = 0;
         if (length == 0)
             put_text(json, "\xEF\xBF\xBD");
+        else if (misleading)
+            put_code(json, character);
         else
             put_escaped(json, c);
-        at++;
+        at += length > 0 ? length : 1;
     }
     put(json, (const char *)bytes + at - plain, plain);
     put(json, "\"", 1);

@@ -14,6 +14,7 @@
  * it does not count.
  */
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -44,6 +45,7 @@ struct settings {
     bool verbose;
     bool quiet;
     unsigned threads;
+    uint64_t keep; /* trim all but so many records; 0: trim nothing */
 };
 
 /* The work that the threads share. */
@@ -54,11 +56,15 @@ struct put {
     int done_fd; /* eventfd, counts threads that ended */
     atomic_bool stopped;
 
-    /* Guards input, first_lsn, last_lsn: reading and appending. Taken before
-     * none of the others. */
+    /* Guards input, first_lsn, last_lsn, bytes: reading and appending. Taken
+     * before none of the others. */
     pthread_mutex_t input_lock;
     struct dwal__input input;
     uint64_t first_lsn, last_lsn; /* appended; 0: none */
+    uint64_t bytes;               /* of the records that were appended */
+
+    pthread_mutex_t trim_lock;  /* held by who trims */
+    _Atomic uint64_t trim_next; /* not to be trimmed before this LSN */
 
     pthread_mutex_t ack_lock; /* guards standard output */
 
@@ -118,6 +124,7 @@ static bool blob_append(struct put *put, const struct dwal__blob *blob,
         if (put->first_lsn == 0)
             put->first_lsn = *lsn;
         put->last_lsn = *lsn;
+        put->bytes += blob->size;
         return true;
     }
     if (code != DWAL_EAGAIN)
@@ -175,12 +182,33 @@ static bool record_acknowledge(struct put *put, uint64_t lsn) {
     return ack_write(put, lsn);
 }
 
+/* With --keep: trims what is older than so many records, an eighth of them at a
+ * time; one thread does, the others go on. False: it failed. */
+static bool records_trim(struct put *put, uint64_t lsn) {
+    uint64_t keep = put->settings->keep;
+    if (keep == 0 || lsn < put->trim_next ||
+        pthread_mutex_trylock(&put->trim_lock) != 0)
+        return true;
+    struct dwal_error error;
+    int code = DWAL_OK;
+    uint64_t durable = dwal_durable_lsn(put->log);
+    if (durable > keep) {
+        put->trim_next = lsn + keep / 8 + 1;
+        code = dwal_trim(put->log, durable - keep + 1, &error);
+    }
+    pthread_mutex_unlock(&put->trim_lock);
+    if (code != DWAL_OK)
+        put_fail(put, "", error.text);
+    return code == DWAL_OK;
+}
+
 static void *thread_run(void *argument) {
     struct put *put = argument;
     struct dwal__blob blob = {0};
     uint64_t lsn;
     while (record_move(put, &blob, &lsn))
-        if (put->settings->ack && !record_acknowledge(put, lsn))
+        if ((put->settings->ack && !record_acknowledge(put, lsn)) ||
+            !records_trim(put, lsn))
             break;
     free(blob.bytes);
     event_signal(put->done_fd);
@@ -279,7 +307,7 @@ static void result_report(const struct put *put, uint64_t durable,
         (!settings->verbose && !failed && !isatty(STDERR_FILENO)))
         return;
     char size[DWAL__SIZE_TEXT], rate[DWAL__SIZE_TEXT];
-    uint64_t bytes = put->input.bytes;
+    uint64_t bytes = put->bytes;
     dwal__cli_size_text(bytes, size);
     dwal__cli_size_text((uint64_t)((double)bytes / seconds), rate);
     if (count == 0)
@@ -310,11 +338,56 @@ static int put_run(struct put *put) {
     return dwal__cli_cancelled() ? DWAL__EXIT_CANCELLED : DWAL__EXIT_CLEAN;
 }
 
+/* True for what a log, or a creation of one that was interrupted, may hold, and
+ * for what a filesystem puts into its root. */
+static bool name_expected(const char *name) {
+    static const char *const names[] = {".",        "..",         "LOCK",
+                                        "LOCK.new", "LOCK.probe", "lost+found"};
+    static const char *const endings[] = {".wal", ".spare"};
+    size_t size = strlen(name);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        size_t ending = strlen(endings[i]);
+        if (size > ending && strcmp(name + size - ending, endings[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A log wants a directory of its own: somebody's home or project, given by
+ * mistake, is not filled with segments. What is wrong with the directory itself
+ * dwal_open tells. */
+static bool directory_check(const struct settings *settings) {
+    char found[256] = "";
+    bool log = settings->options.create == DWAL_CREATE_NEVER;
+    DIR *dir = log ? NULL : opendir(settings->path);
+    if (dir == NULL)
+        return true;
+    for (struct dirent *entry; !log && (entry = readdir(dir)) != NULL;) {
+        log = strcmp(entry->d_name, "LOCK") == 0;
+        if (!name_expected(entry->d_name))
+            snprintf(found, sizeof found, "%s", entry->d_name);
+    }
+    closedir(dir);
+    if (log || found[0] == '\0')
+        return true;
+    dwal__cli_error("%s: no log is here, and the directory is not empty (%s): "
+                    "name one of its own, such as %s/log",
+                    settings->path, found, settings->path);
+    return false;
+}
+
 static int settings_run(const struct settings *settings) {
     struct put put = {.settings = settings};
     struct dwal_error error;
     int status = DWAL__EXIT_ERROR;
+    bool absent = access(settings->path, F_OK) != 0;
+    if (!directory_check(settings))
+        return status;
     pthread_mutex_init(&put.input_lock, NULL);
+    pthread_mutex_init(&put.trim_lock, NULL);
     pthread_mutex_init(&put.ack_lock, NULL);
     pthread_mutex_init(&put.error_lock, NULL);
     put.stop_fd = eventfd(0, EFD_CLOEXEC);
@@ -326,6 +399,8 @@ static int settings_run(const struct settings *settings) {
     if (dwal_open(settings->path, &settings->options, &put.log, &error) !=
         DWAL_OK) {
         dwal__cli_error("%s", error.text);
+        if (absent) /* what could not become a log is not left, if empty */
+            rmdir(settings->path);
         goto fds;
     }
     if (!dwal__input_begin(&put.input, STDIN_FILENO, put.stop_fd,
@@ -353,6 +428,7 @@ enum option_code {
     OPTION_FLAGS,
     OPTION_TENANT,
     OPTION_SHARD,
+    OPTION_KEEP,
     OPTION_CREATE,
     OPTION_PRESET,
     OPTION_SEGMENT_SIZE,
@@ -372,6 +448,7 @@ static const struct option long_options[] = {
     {"flags", required_argument, NULL, OPTION_FLAGS},
     {"tenant", required_argument, NULL, OPTION_TENANT},
     {"shard", required_argument, NULL, OPTION_SHARD},
+    {"keep", required_argument, NULL, OPTION_KEEP},
     {"create", required_argument, NULL, OPTION_CREATE},
     {"preset", required_argument, NULL, OPTION_PRESET},
     {"segment-size", required_argument, NULL, OPTION_SEGMENT_SIZE},
@@ -399,9 +476,12 @@ static const char help[] =
 "      --flags N        ... these flags, 0 to 65535; 0\n"
 "      --tenant N       ... this tenant id, 32 bits; 0\n"
 "      --shard N        ... this shard id, 32 bits; 0\n"
+"      --keep N         trim as it goes: the newest N records stay, and the\n"
+"                       segments of older ones are used again\n"
 "\n"
 "      --create WHEN    make the log: never, if-absent (the default), or new,\n"
-"                       which fails if there is one\n"
+"                       which fails if there is one. The directory must be\n"
+"                       absent or empty\n"
 "      --preset NAME    latency, balanced (the default), throughput\n"
 "      --segment-size SIZE  bytes of a new segment file; 64M\n"
 "      --block-size SIZE    bytes of a block; what the disk wants\n"
@@ -516,6 +596,9 @@ static bool option_parse(struct settings *settings, int code,
             return false;
         settings->record.shard = (uint32_t)number;
         return true;
+    case OPTION_KEEP:
+        return dwal__cli_number("--keep", text, 1, UINT64_MAX / 2,
+                                &settings->keep);
     default:
         return log_option_parse(&settings->options, code, text);
     }
@@ -549,5 +632,8 @@ int main(int argc, char **argv) {
         return dwal__cli_end(dwal__cli_usage(
             optind == argc ? "which directory?" : "one directory at a time"));
     settings.path = argv[optind];
+    if (settings.path[0] == '\0')
+        return dwal__cli_end(
+            dwal__cli_usage("which directory? its name is empty"));
     return dwal__cli_end(settings_run(&settings));
 }

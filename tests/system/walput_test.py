@@ -320,5 +320,74 @@ def test_report():
         check(result.err == "", result)
 
 
+def test_report_counts_what_was_appended():
+    """Not what was read: frames, newlines, a record that was too large."""
+    with directory() as d:
+        result = put(d / "log", frame(b"a" * 1000, b"b" * 24), "--framed",
+                     "-v")
+        check(" 2 records, 1 KiB, " in result.err, result)
+        data = b"c" * 512 + b"\n" + b"d" * 70000 + b"\n"
+        result = put(d / "small", data, "--segment-size", "64K", "-v", status=8)
+        check(" 1 records, 512 B, " in result.err, result)
+
+
+def test_only_into_a_directory_of_its_own():
+    """A home or a project, named by mistake, is not filled with segments."""
+    with directory() as d:
+        home = d / "home"
+        home.mkdir()
+        (home / "letter").write_text("dear")
+        for how in ("if-absent", "new"):
+            result = put(home, b"a\n", "--create", how, status=8)
+            check("letter" in result.err and "home/log" in result.err, result)
+        check([p.name for p in home.iterdir()] == ["letter"], "left alone")
+        (home / ".hidden").write_text("")
+        (home / "letter").unlink()
+        put(home, b"a\n", status=8)
+        (home / ".hidden").unlink()
+        put(home, b"a\n")  # empty
+        (home / "notes").write_text("mine")
+        put(home, b"b\n")  # a log already: what else is there is not ours
+        check(payloads(home) == [b"a", b"b"], "payloads")
+        mount = d / "mount"
+        (mount / "lost+found").mkdir(parents=True)
+        put(mount, b"a\n")
+
+
+def test_failed_creation_leaves_nothing():
+    with directory() as d:
+        done = subprocess.run(
+            ["bash", "-c", 'ulimit -f 100; exec "$0" "$@"',
+             tools.tool("walput"), str(d / "log")],
+            input=b"a\n", stderr=subprocess.PIPE, timeout=tools.TIMEOUT,
+            check=False)
+        check(done.returncode == 8, done)
+        check(list(d.iterdir()) == [], list(d.iterdir()))
+        (d / "there").mkdir()
+        subprocess.run(
+            ["bash", "-c", 'ulimit -f 100; exec "$0" "$@"',
+             tools.tool("walput"), str(d / "there")],
+            input=b"a\n", stderr=subprocess.PIPE, timeout=tools.TIMEOUT,
+            check=False)
+        check((d / "there").is_dir(), "was there before")
+
+
+def test_keep():
+    """--keep trims: at least so many stay, and not the whole input."""
+    with directory() as d:
+        data = b"".join(b"%d" % i + b"k" * 100 + b"\n"
+                        for i in range(1, 5001))
+        put(d / "log", data, "--keep", "300", "--segment-size", "64K",
+            "--threads", "3")
+        found = records(d / "log")
+        check(found[-1].lsn == 5000 and 300 <= len(found) < 5000, len(found))
+        check([r.payload for r in found] == data.splitlines()[-len(found):],
+              "payloads")
+        files = len(list((d / "log").glob("*.wal")))
+        put(d / "log", data, "--keep", "300", "--segment-size", "64K")
+        again = len(list((d / "log").glob("*.wal")))
+        check(again < files + 6, (files, again))  # used again
+
+
 if __name__ == "__main__":
     tools.main(globals())

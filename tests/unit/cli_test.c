@@ -219,6 +219,78 @@ static void escaping(void **state) {
     assert_string_equal(time, "2554-07-21T23:34:33.709551Z");
 }
 
+/* Characters that terminals obey, or that reorder or hide text: written out once
+ * more, independent of the code that is tested. */
+static bool drives(uint32_t c) {
+    static const uint32_t others[] = {
+        0x00AD, 0x061C, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F,
+        0x2028, 0x2029, 0x202A, 0x202B, 0x202C, 0x202D, 0x202E,
+        0x2060, 0x2066, 0x2067, 0x2068, 0x2069, 0xFEFF, 0xE0001};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (c == others[i])
+            return true;
+    return c < 0x20 || (c >= 0x7F && c <= 0x9F);
+}
+
+static size_t utf8_put(uint32_t c, char *out) {
+    size_t size = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = size; i-- > 1; c >>= 6)
+        out[i] = (char)(0x80 | (c & 0x3F));
+    static const uint8_t marks[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    out[0] = (char)(marks[size] | c);
+    return size;
+}
+
+/* Every character of Unicode: none that drives a terminal comes through, in
+ * text or in JSON, and in ASCII all that prints does. */
+static void every_character(void **state) {
+    (void)state;
+    for (uint32_t c = 0; c <= 0x10FFFF; c++) {
+        char in[8], out[64], *text;
+        size_t size;
+        if (c >= 0xD800 && c <= 0xDFFF)
+            continue;
+        size_t length = utf8_put(c, in);
+        in[length] = '\0';
+        dwal__cli_escape(in, length, 15, out);
+        bool through = strstr(out, in) != NULL && length > 0 && out[0] != '\0';
+        if (drives(c) && c != 0)
+            check_that(!through, "text: U+%04X", (unsigned)c);
+        if (c >= 0x20 && c < 0x7F)
+            check_that(through, "text: U+%04X is gone", (unsigned)c);
+        if (!drives(c))
+            continue;
+        FILE *stream = open_memstream(&text, &size);
+        struct dwal__json json = {.stream = stream};
+        dwal__json_text(&json, "a", in, length);
+        fclose(stream);
+        for (size_t i = 0; i < size; i++)
+            check_that((uint8_t)text[i] >= 0x20 && (uint8_t)text[i] < 0x7F,
+                       "JSON: U+%04X", (unsigned)c);
+        free(text);
+    }
+}
+
+/* Every byte, alone and in pairs, in the middle of text: what comes out of it is
+ * printable ASCII, or a character that came in whole. */
+static void every_pair_of_bytes(void **state) {
+    (void)state;
+    for (unsigned pair = 0; pair < 0x10000; pair++) {
+        char in[4] = {'a', (char)(pair >> 8), (char)pair, 'z'}, out[80];
+        dwal__cli_escape(in, sizeof in, 19, out);
+        assert_int_equal(out[0], 'a');
+        for (const char *at = out; *at != '\0'; at++) {
+            uint8_t byte = (uint8_t)*at;
+            bool whole = byte >= 0xC3 && byte <= 0xDF && (at[1] & 0xC0) == 0x80;
+            bool blank = byte == 0xC2 && (uint8_t)at[1] >= 0xA0;
+            if (whole || blank)
+                at++;
+            else
+                check_that(byte >= 0x20 && byte < 0x7F, "%04x", pair);
+        }
+    }
+}
+
 /* ---- JSON ---- */
 
 static void json(void **state) {
@@ -295,9 +367,14 @@ static void base64(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TERMINAL(numbers),          TERMINAL(sizes),
-        cmocka_unit_test(escaping), cmocka_unit_test(json),
-        cmocka_unit_test(base64),   TERMINAL(progress),
+        TERMINAL(numbers),
+        TERMINAL(sizes),
+        cmocka_unit_test(escaping),
+        cmocka_unit_test(every_character),
+        cmocka_unit_test(every_pair_of_bytes),
+        cmocka_unit_test(json),
+        cmocka_unit_test(base64),
+        TERMINAL(progress),
     };
     if (setlocale(LC_CTYPE, "C.UTF-8") == NULL) {
         printf("skipped: there is no locale C.UTF-8\n");
