@@ -178,6 +178,7 @@ int dwal__reader_seek_segment(struct dwal__reader *reader, uint64_t number,
                                "segment %llu is not part of the log",
                                (unsigned long long)(number));
     struct dwal__reader_place place = dwal__reader_place_first(segment);
+    reader->guessed = false;
     reader_set(reader, &place,
                segment->first_lsn > first_lsn ? segment->first_lsn : first_lsn);
     return DWAL_OK;

@@ -25,10 +25,11 @@ struct dwal__reader {
     bool system;
 
     struct dwal__reader_place place;
-    uint64_t wanted;         /* the next LSN to deliver */
-    uint64_t shown;          /* the last delivered since the seek; 0: none */
-    bool from_first;         /* sought the first one, whichever it is */
-    bool onward;             /* has read a segment to its end since the seek */
+    bool guessed;    /* no batch was opened since @place was found by halving */
+    uint64_t wanted; /* the next LSN to deliver */
+    uint64_t shown;  /* the last delivered since the seek; 0: none */
+    bool from_first; /* sought the first one, whichever it is */
+    bool onward;     /* has read a segment to its end since the seek */
     struct dwal_error stuck; /* code 0, or what is said until a seek */
     struct dwal__reader_damage damage;
     /* Behind the damage that was met last; segment 0: not known. */

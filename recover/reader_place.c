@@ -13,6 +13,13 @@
  * only if it is missing. */
 #define LINEAGE_TRIES 8
 
+/* A place so near before the wanted one is walked from, header by header. */
+#define NEAR_BYTES ((uint64_t)256 << 10)
+
+/* So far behind a middle a header is looked for. Where batches are longer, the
+ * walk takes long steps anyway. */
+#define PROBE_BYTES ((uint64_t)1 << 20)
+
 /* ---- the lineage ---- */
 
 const struct dwal__lineage_segment *
@@ -162,6 +169,53 @@ dwal__reader_place_first(const struct dwal__lineage_segment *segment) {
                      .first_lsn = segment->first_lsn}};
 }
 
+/* Looks behind @middle for a batch of the segment's run. Only a header: what it
+ * says was true when it was sealed (SPEC 5.1). False also if it cannot be. */
+static bool place_probe(struct dwal__reader *reader,
+                        const struct dwal__lineage_segment *segment,
+                        uint64_t middle, uint64_t until,
+                        const struct dwal__reader_place *low,
+                        struct dwal__batch_header *header) {
+    bool found;
+    if (until - middle > PROBE_BYTES)
+        until = middle + PROBE_BYTES;
+    dwal__window_forget(&reader->window, 0); /* and read little again */
+    return dwal__window_search(&reader->window, middle, until, &found, header,
+                               NULL) == DWAL_OK &&
+           found && header->first_lsn >= low->expected.first_lsn &&
+           header->first_lsn <= segment->last_lsn + 1;
+}
+
+/* Moves @place from the beginning of @segment on towards @lsn, by halving. It
+ * is a guess, and what stands in the way of a better one does not matter: if
+ * the walk from here meets anything wrong, it is made from the beginning. */
+static void place_near(struct dwal__reader *reader,
+                       const struct dwal__lineage_segment *segment,
+                       uint64_t lsn, struct dwal__reader_place *place) {
+    uint64_t block_size = segment->header.block_size;
+    uint64_t high = segment->end;
+    if (lsn <= segment->found_lsn || high - place->offset <= NEAR_BYTES ||
+        dwal__window_open(&reader->window, place->segment, &reader->bound.uuid,
+                          NULL) != DWAL_OK)
+        return;
+    while (high - place->offset > NEAR_BYTES) {
+        uint64_t half = (high - place->offset) / 2;
+        uint64_t middle = place->offset + (half - half % block_size);
+        struct dwal__batch_header header;
+        if (!place_probe(reader, segment, middle, high, place, &header))
+            break;
+        if (header.first_lsn <= lsn) {
+            place->offset = header.offset;
+            place->expected.link_known = false;
+            place->expected.first_lsn = header.first_lsn;
+            reader->guessed = true;
+        } else {
+            high = middle; /* there is no header between it and this one */
+        }
+    }
+    dwal__window_forget(&reader->window, 0);
+}
+
 /* System records that stand right before the wanted one may be in an earlier
  * segment. */
 int dwal__reader_place_find(struct dwal__reader *reader, uint64_t lsn,
@@ -174,14 +228,16 @@ int dwal__reader_place_find(struct dwal__reader *reader, uint64_t lsn,
         *error = reader->lineage_error;
         return error->code;
     }
-    size_t index =
-        dwal__lineage_by_lsn(lineage, reader->system ? lsn - 1 : lsn);
+    uint64_t from = reader->system ? lsn - 1 : lsn;
+    size_t index = dwal__lineage_by_lsn(lineage, from);
     if (index == lineage->count && index > 0)
         index--; /* behind the end */
-    if (lineage->count == 0)
-        *place = (struct dwal__reader_place){0};
-    else
+    reader->guessed = false;
+    *place = (struct dwal__reader_place){0};
+    if (lineage->count > 0) {
         *place = dwal__reader_place_first(&lineage->segments[index]);
+        place_near(reader, &lineage->segments[index], from, place);
+    }
     return DWAL_OK;
 }
 

@@ -217,6 +217,7 @@ static void batch_open(struct dwal__reader *reader,
     const struct dwal__window_batch *batch = &reader->batch;
     const struct dwal__batch_summary *summary = &batch->summary;
     reader->open = true;
+    reader->guessed = false;
     reader->keep_lsn = segment->last_lsn;
     reader->record_at = DWAL__BATCH_HEADER_SIZE;
     reader->record_index = 0;
@@ -267,6 +268,11 @@ int dwal__reader_step(struct dwal__reader *reader,
         if (retired != 0)
             return retired == 1 ? dwal__reader_place_lost(reader, error)
                                 : retired;
+    }
+    if (reader->guessed) {
+        reader->guessed = false;
+        reader->place = dwal__reader_place_first(segment);
+        return DWAL_OK;
     }
     return batch_damaged(reader, segment, &where, header_good, error);
 }
