@@ -119,7 +119,7 @@ static int file_open(int dir, const char *name, int flags) {
         error = -errno;
     else if (!S_ISREG(status.st_mode))
         error = -EINVAL;
-    else if (fcntl(fd, F_SETFL, direct) == -1)
+    else if (RETRY(fcntl(fd, F_SETFL, direct)) == -1)
         error = -errno;
     if (error == 0)
         return fd;

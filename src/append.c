@@ -19,21 +19,11 @@ static void caller_enter(struct dwal *log) {
 
 static void caller_leave(struct dwal *log) {
     bool closing = atomic_load(&log->closing);
-    if (atomic_fetch_sub(&log->callers, 1) == 1 && closing)
+    uint32_t before = atomic_fetch_sub(&log->callers, 1);
+    if (before == (DWAL__CALLERS_ORPHANED | 1))
+        dwal__unreference(log);
+    else if (before == 1 && closing)
         dwal__futex_wake(&log->callers, INT_MAX);
-}
-
-/* Keeps the I/O deadline while the role's holder may be stuck in the kernel;
- * returns when to look again. */
-static int64_t deadline_guard(struct dwal *log, int64_t now) {
-    int64_t timeout = log->options.io_timeout_ms * DWAL__NS_PER_MS;
-    int64_t since = atomic_load(&log->io_since_ns);
-    if (since == 0)
-        return now + timeout;
-    if (now - since >= timeout)
-        dwal__fail(log, ETIMEDOUT, 0, 0, "an I/O did not end within %d ms",
-                   log->options.io_timeout_ms);
-    return since + timeout;
 }
 
 /* Sleeps in @batch once; the order of the first three steps is the waiter's
@@ -46,7 +36,7 @@ static void batch_sleep(struct dwal *log, struct dwal__batch *batch,
                       atomic_load(&log->role) == 0;
     if (atomic_load(&log->completed) <= sequence && !leaderless &&
         !atomic_load(&log->failed)) {
-        int64_t guard = deadline_guard(log, dwal__now_ns());
+        int64_t guard = dwal__watch(log, dwal__now_ns());
         dwal__futex_wait(&batch->wake, seen,
                          guard < deadline ? guard : deadline);
     }
@@ -62,9 +52,13 @@ int dwal__wait_sequence(struct dwal *log, struct dwal__batch *batch,
             return DWAL_OK;
         if (failed)
             return dwal__failure_report(log, error);
-        if (deadline != DWAL__NEVER && dwal__now_ns() >= deadline)
+        int64_t now = deadline == DWAL__NEVER ? 0 : dwal__now_ns();
+        if (deadline != DWAL__NEVER && now >= deadline) {
+            /* Who only polls notices a log that hangs, too. */
+            dwal__watch(log, now);
             return dwal__error_set(error, DWAL_ETIMEDOUT, 0,
                                    "%s: not durable yet", log->path);
+        }
         if (log->options.submit == DWAL_SUBMIT_CALLER && dwal__role_take(log)) {
             dwal__commit_run(log, sequence + 1, deadline);
             dwal__role_release(log);

@@ -28,6 +28,8 @@
 #include "../format/bytes.h"
 #include "log.h"
 
+#define STUCK_LOOK_NS (10 * DWAL__NS_PER_MS)
+
 /* ---- failing ---- */
 
 static void everybody_wake(struct dwal *log) {
@@ -42,6 +44,7 @@ static void everybody_wake(struct dwal *log) {
     pthread_mutex_lock(&log->place_lock);
     pthread_cond_broadcast(&log->room);
     pthread_mutex_unlock(&log->place_lock);
+    dwal__files_failed(log);
 }
 
 void dwal__fail(struct dwal *log, int os_errno, uint64_t segment,
@@ -65,8 +68,9 @@ void dwal__fail(struct dwal *log, int os_errno, uint64_t segment,
     pthread_mutex_unlock(&log->fail_lock);
     if (!first)
         return;
-    dwal__tell(log, DWAL_LOG_WARNING, "%s", log->failure.text);
+    /* First who waits: the callback may write to the disk that hangs. */
     everybody_wake(log);
+    dwal__tell(log, DWAL_LOG_WARNING, "%s", log->failure.text);
 }
 
 int dwal__failure_report(struct dwal *log, struct dwal_error *error) {
@@ -143,11 +147,13 @@ static bool operation_submit(struct dwal *log, struct iocb *iocb, int64_t now,
     atomic_fetch_add(&log->in_flight, 1);
     int64_t deadline = dwal__deadline(now, log->options.io_timeout_ms);
     int taken;
+    dwal__watch_begin(&log->submission, "submitting an I/O", now);
     /* EAGAIN: the kernel is short of requests; nothing was submitted, so
      * trying again is not retrying a write. */
     while ((taken = log->aio.ops->submit(&log->aio, 1, &iocb)) == -EAGAIN &&
            dwal__now_ns() < deadline)
         dwal__sleep_ns(DWAL__NS_PER_MS / 10);
+    dwal__watch_end(&log->submission);
     if (taken == 1)
         return true;
     atomic_fetch_sub(&log->in_flight, 1);
@@ -288,10 +294,7 @@ static int64_t oldest_submission(struct dwal *log) {
 static void slow_tell(struct dwal *log, const char *what, int64_t age,
                       bool *told) {
     *told = true;
-    dwal__tell(log, DWAL_LOG_WARNING,
-               "%s: a %s is in flight for %lld ms; the log fails at %d ms",
-               log->path, what, (long long)(age / DWAL__NS_PER_MS),
-               log->options.io_timeout_ms);
+    dwal__slow_tell(log, what, age);
 }
 
 /* Reports what is slow, fails at the deadline; returns when to look again:
@@ -308,12 +311,14 @@ static int64_t ages_check(struct dwal *log, int64_t now) {
                    log->options.io_timeout_ms);
         return now;
     }
-    int64_t next = oldest + timeout;
+    int64_t next = dwal__watch_one(log, &log->file_work, now);
+    if (oldest + timeout < next)
+        next = oldest + timeout;
     if (slow == 0)
         return next;
     if (log->syncing && !log->sync_slow_told) {
         if (now - log->sync_submitted_ns >= slow)
-            slow_tell(log, "sync", now - log->sync_submitted_ns,
+            slow_tell(log, "a sync", now - log->sync_submitted_ns,
                       &log->sync_slow_told);
         else if (log->sync_submitted_ns + slow < next)
             next = log->sync_submitted_ns + slow;
@@ -324,7 +329,7 @@ static int64_t ages_check(struct dwal *log, int64_t now) {
         if (batch->stage != DWAL__STAGE_WRITING || batch->slow_told)
             continue;
         if (now - batch->submitted_ns >= slow)
-            slow_tell(log, "write", now - batch->submitted_ns,
+            slow_tell(log, "a write", now - batch->submitted_ns,
                       &batch->slow_told);
         else if (batch->submitted_ns + slow < next)
             next = batch->submitted_ns + slow;
@@ -548,6 +553,22 @@ static int64_t mark_wait(struct dwal *log, bool role_free) {
                           : dwal__deadline(now, log->options.mark_delay_ms);
 }
 
+/* When to look again without being asked: for the mark, for what the keeper has
+ * under way, and, once the log was left by dwal_close, for the role, which a
+ * caller holds who is stuck in a submission. */
+static int64_t thread_deadline(struct dwal *log, bool role_free) {
+    int64_t deadline = mark_wait(log, role_free);
+    if (atomic_load(&log->file_work.since_ns) != 0) {
+        int64_t look = dwal__watch_one(log, &log->file_work, dwal__now_ns());
+        deadline = look < deadline ? look : deadline;
+    }
+    if (atomic_load(&log->stop)) {
+        int64_t look = dwal__now_ns() + STUCK_LOOK_NS;
+        deadline = look < deadline ? look : deadline;
+    }
+    return deadline;
+}
+
 /* Sleeps until there is something to do. */
 static void thread_sleep(struct dwal *log) {
     uint32_t seen = atomic_load(&log->work);
@@ -558,8 +579,8 @@ static void thread_sleep(struct dwal *log) {
     bool drain = atomic_load(&log->failed) && atomic_load(&log->in_flight) > 0;
     bool busy = role_free && ((!atomic_load(&log->failed) && work_left(log)) ||
                               (drain && !atomic_load(&log->abandoned)));
-    if (!busy && !atomic_load(&log->stop))
-        dwal__futex_wait(&log->work, seen, mark_wait(log, role_free));
+    if (!busy && !(atomic_load(&log->stop) && role_free))
+        dwal__futex_wait(&log->work, seen, thread_deadline(log, role_free));
     atomic_store(&log->thread_idle, false);
 }
 

@@ -65,6 +65,18 @@ static int parent_sync(struct dwal *log, struct dwal_error *error) {
     return DWAL_OK;
 }
 
+int dwal__creation_refused(struct dwal *log, int failed, const char *name,
+                           struct dwal_error *error) {
+    const char *slash = name[0] == '\0' ? "" : "/";
+    if (failed == -ENOSPC || failed == -EDQUOT || failed == -EFBIG)
+        return dwal__error_set(error, DWAL_ENOSPC, -failed,
+                               "create %s%s%s: free some space, or raise the "
+                               "limit",
+                               log->path, slash, name);
+    return dwal__error_set(error, DWAL_EIO, -failed, "create %s%s%s", log->path,
+                           slash, name);
+}
+
 /* LOCK, last of all [create-order]: under another name, synced, renamed. */
 static int lock_make(struct dwal *log) {
     static const char making[] = DWAL__LOCK_NAME ".new";
@@ -89,6 +101,19 @@ static int lock_make(struct dwal *log) {
     return error == 0 ? ops->dir_sync(log->disk, log->dir) : error;
 }
 
+/* What could not be made a log gives its space back, as far as it can: the next
+ * creation takes what is left for an interrupted one. Not once LOCK may have
+ * its name: then it is a log. */
+static void creation_undo(struct dwal *log) {
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    int handle =
+        ops->open(log->disk, log->dir, DWAL__LOCK_NAME, DWAL__OPEN_READ);
+    if (handle >= 0)
+        ops->close(log->disk, handle);
+    if (handle == -ENOENT)
+        leftovers_remove(log, NULL);
+}
+
 /* What is there holds nothing: removes it and makes the log. */
 static int create_now(struct dwal *log, struct dwal_error *error) {
     static const char probe[] = DWAL__LOCK_NAME ".probe";
@@ -107,14 +132,15 @@ static int create_now(struct dwal *log, struct dwal_error *error) {
      * also if we are killed right behind its rename. */
     if (code == DWAL_OK)
         code = parent_sync(log, error);
-    if (code != DWAL_OK)
-        return code;
-    int failed = lock_make(log);
-    if (failed < 0)
-        return dwal__error_set(
-            error, failed == -ENOSPC ? DWAL_ENOSPC : DWAL_EIO, -failed,
-            "create %s/%s", log->path, DWAL__LOCK_NAME);
-    return dwal__lock_take(log, error);
+    if (code == DWAL_OK) {
+        int failed = lock_make(log);
+        if (failed < 0)
+            code = dwal__creation_refused(log, failed, DWAL__LOCK_NAME, error);
+    }
+    if (code == DWAL_OK)
+        return dwal__lock_take(log, error);
+    creation_undo(log);
+    return code;
 }
 
 /* DWAL_OK if there is no log, nor anything that looks like the rest of one. */

@@ -15,7 +15,11 @@
  *
  * It sleeps without a timeout while there is nothing to do. An error that only
  * means "no room" is told to who waits for a segment, who asks again; any other
- * makes the log fail.
+ * makes the log fail. Others keep the deadline of what it does (watch.c).
+ *
+ * Full disk: two spares of full size are in reserve. Segments for appends are
+ * made only while the reserve is whole, and not from it; a trim that will free
+ * a segment may take it. So there is always room to open the log and trim it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -25,7 +29,11 @@
 #include "../format/bytes.h"
 #include "log.h"
 
-#define SPARES_MAX 2u
+/* Spares kept back for a full disk: a trim may take two segments, the first
+ * ones of an open. Nothing else gets them. */
+#define SPARES_RESERVED 2u
+/* With those that will be used again. */
+#define SPARES_MAX 4u
 #define FILL_CHUNK (128u << 10)
 #define FILL_PAUSE_NS (DWAL__NS_PER_MS / 4)
 /* Up to this size the first segment is filled before it is used. */
@@ -72,6 +80,25 @@ struct dwal__files {
     uint8_t *zeros; /* FILL_CHUNK */
 };
 
+/* Says what it is about to ask of the kernel. When that is the first after a
+ * pause, somebody has to be awake who keeps the deadline. */
+static void doing(struct dwal__files *files, const char *what) {
+    struct dwal *log = files->log;
+    bool first = atomic_load(&log->file_work.since_ns) == 0;
+    dwal__watch_begin(&log->file_work, what, dwal__now_ns());
+    if (first && files->started)
+        dwal__committer_kick(log);
+}
+
+/* Nothing more for now: who watched may sleep without a deadline again. */
+static void done(struct dwal__files *files) {
+    if (atomic_load(&files->log->file_work.since_ns) == 0)
+        return;
+    dwal__watch_end(&files->log->file_work);
+    if (files->started)
+        dwal__committer_kick(files->log);
+}
+
 /* ---- making a segment ---- */
 
 static bool is_no_room(int error) {
@@ -79,17 +106,20 @@ static bool is_no_room(int error) {
            error == ENFILE || error == ENOMEM || error == EFBIG;
 }
 
-/* A file that will be <number>.wal: a spare that fits, or a new one. Returns
- * the handle or -errno, and its present name. */
-static int raw_file(struct dwal__files *files, uint64_t number,
-                    char name[DWAL__NAME_SIZE], bool *fresh) {
+static int file_flags(const struct dwal *log) {
+    return DWAL__OPEN_WRITE | (log->direct ? DWAL__OPEN_DIRECT : 0);
+}
+
+/* The newest spare that fits; those that do not are removed. Returns the
+ * handle and its name, -ENOENT if there are no more than @kept, or -errno. */
+static int spare_take(struct dwal__files *files, size_t kept,
+                      char name[DWAL__NAME_SIZE]) {
     struct dwal *log = files->log;
     const struct dwal__disk_ops *ops = log->disk->ops;
-    int flags = DWAL__OPEN_WRITE | (log->direct ? DWAL__OPEN_DIRECT : 0);
-    *fresh = false;
-    while (files->spare_count > 0) {
+    while (files->spare_count > kept) {
         dwal__spare_name(files->spares[files->spare_count - 1], name);
-        int handle = ops->open(log->disk, log->dir, name, flags);
+        doing(files, "opening a spare file");
+        int handle = ops->open(log->disk, log->dir, name, file_flags(log));
         uint64_t size;
         if (handle >= 0 && ops->size(log->disk, handle, &size) == 0 &&
             size == log->options.segment_size) {
@@ -98,31 +128,88 @@ static int raw_file(struct dwal__files *files, uint64_t number,
         }
         if (handle >= 0)
             ops->close(log->disk, handle);
+        doing(files, "removing a spare file");
         int error = ops->unlink(log->disk, log->dir, name);
         if (error < 0 && error != -ENOENT)
             return error;
         files->spare_count--;
     }
-    *fresh = true;
-    dwal__spare_name(number, name);
-    return ops->open(log->disk, log->dir, name, flags | DWAL__OPEN_CREATE);
+    return -ENOENT;
 }
 
-/* Size, header, sync: everything before the name. 0 or -errno. */
+/* A new file of full size under a spare name. The handle, or -errno. */
+static int spare_make(struct dwal__files *files, uint64_t number,
+                      char name[DWAL__NAME_SIZE]) {
+    struct dwal *log = files->log;
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    dwal__spare_name(number, name);
+    doing(files, "creating a file");
+    int handle = ops->open(log->disk, log->dir, name,
+                           file_flags(log) | DWAL__OPEN_CREATE);
+    if (handle < 0)
+        return handle;
+    doing(files, "allocating a file");
+    int error = ops->allocate(log->disk, handle, log->options.segment_size);
+    if (error == 0)
+        return handle;
+    ops->close(log->disk, handle);
+    ops->unlink(log->disk, log->dir, name);
+    return error;
+}
+
+/* A file that will be <number>.wal: a spare, or a new one; where there is no
+ * room for that, @urgent, one of the reserve. The handle and its present name,
+ * or -errno. */
+static int raw_file(struct dwal__files *files, uint64_t number, bool urgent,
+                    char name[DWAL__NAME_SIZE]) {
+    int handle = spare_take(files, SPARES_RESERVED, name);
+    if (handle == -ENOENT)
+        handle = spare_make(files, number, name);
+    if (handle >= 0 || !urgent || !is_no_room(-handle))
+        return handle;
+    int reserved = spare_take(files, 0, name);
+    return reserved == -ENOENT ? handle : reserved;
+}
+
+/* Completes the reserve. 0 or -errno. */
+static int reserve_fill(struct dwal__files *files) {
+    struct dwal *log = files->log;
+    const struct dwal__disk_ops *ops = log->disk->ops;
+    while (files->spare_count < SPARES_RESERVED) {
+        char name[DWAL__NAME_SIZE];
+        int handle = spare_make(files, files->next_number, name);
+        if (handle < 0)
+            return handle;
+        doing(files, "syncing a spare file");
+        int error = ops->sync(log->disk, handle);
+        ops->close(log->disk, handle);
+        if (error == 0) {
+            doing(files, "syncing the directory");
+            error = ops->dir_sync(log->disk, log->dir);
+        }
+        if (error < 0) {
+            ops->unlink(log->disk, log->dir, name);
+            return error;
+        }
+        files->spares[files->spare_count++] = files->next_number++;
+    }
+    return 0;
+}
+
+/* Header and sync: everything before the name. 0 or -errno. */
 static int file_prepare(struct dwal__files *files,
-                        struct dwal__segment *segment, bool fresh) {
+                        struct dwal__segment *segment) {
     struct dwal *log = files->log;
     const struct dwal__disk_ops *ops = log->disk->ops;
     struct dwal__segment_header *header = &segment->header;
     int error = 0;
-    if (fresh)
-        error = ops->allocate(log->disk, segment->handle, header->segment_size);
     /* Not 0 in the half that records carry: zeros never look like a record. */
     while (error == 0 && (uint32_t)header->salt == 0)
         error = dwal__random(&header->salt, sizeof header->salt);
     if (error < 0)
         return error;
     header->crc = dwal__segment_header_encode(header, files->block);
+    doing(files, "writing a segment header");
     ssize_t written = ops->write(log->disk, segment->handle, files->block,
                                  header->block_size, 0);
     if (written != (ssize_t)header->block_size)
@@ -132,11 +219,12 @@ static int file_prepare(struct dwal__files *files,
     segment->filled -= segment->filled % header->block_size;
     if (segment->filled < header->block_size)
         segment->filled = header->block_size;
+    doing(files, "syncing a segment header");
     return ops->sync(log->disk, segment->handle);
 }
 
 /* SPEC 11.1. 0 or -errno; *@segment is set on 0. */
-static int segment_make(struct dwal__files *files,
+static int segment_make(struct dwal__files *files, bool urgent,
                         struct dwal__segment **segment) {
     struct dwal *log = files->log;
     const struct dwal__disk_ops *ops = log->disk->ops;
@@ -153,23 +241,27 @@ static int segment_make(struct dwal__files *files,
                                       .epoch = log->epoch,
                                       .segment_size = log->options.segment_size,
                                       .created_ns = dwal__wall_ns()};
-    bool fresh;
-    made->handle = raw_file(files, number, spare, &fresh);
+    made->handle = raw_file(files, number, urgent, spare);
     int error = made->handle;
     if (error < 0)
         goto free_segment;
-    error = file_prepare(files, made, fresh);
+    error = file_prepare(files, made);
     if (error < 0)
         goto remove_file;
     dwal__segment_name(number, name);
+    doing(files, "renaming a segment file");
     error = ops->rename(log->disk, log->dir, spare, name);
     if (error < 0)
         goto remove_file;
     /* From here on the number is used up, whatever happens. */
     files->next_number++;
+    doing(files, "syncing the directory");
     error = ops->dir_sync(log->disk, log->dir);
-    if (error < 0)
+    if (error < 0) {
+        /* Whether the name is there is not known: final, also without room. */
+        error = is_no_room(-error) ? -EIO : error;
         goto close_file;
+    }
     files->previous = number;
     *segment = made;
     return 0;
@@ -199,6 +291,7 @@ static int fill_chunk(struct dwal__files *files,
     struct dwal *log = files->log;
     const struct dwal__disk_ops *ops = log->disk->ops;
     uint64_t left = segment->header.segment_size - segment->filled;
+    doing(files, "writing zeros ahead");
     if (left == 0) {
         int error = ops->sync(log->disk, segment->handle);
         return error < 0 ? error : 1;
@@ -275,10 +368,21 @@ static int fill_first(struct dwal__files *files,
     return result < 0 ? result : 0;
 }
 
-static bool prepare_wanted(struct dwal *log, uint64_t *wanted, bool *first) {
+/* What a try to prepare a segment is about. */
+struct wish {
+    uint64_t wanted; /* the requests that it answers */
+    bool opening;    /* no segment was used yet since the log was opened */
+    bool first;      /* … nor prepared */
+    bool trims;      /* a trim waits for it … */
+    uint64_t trim_lsn;
+};
+
+static bool prepare_wanted(struct dwal *log, struct wish *wish) {
     pthread_mutex_lock(&log->place_lock);
-    *wanted = log->prepare_wanted;
-    *first = log->segment == NULL && log->prepared_count == 0;
+    wish->wanted = log->prepare_wanted;
+    wish->opening = log->segment == NULL;
+    wish->first = wish->opening && log->prepared_count == 0;
+    wish->trims = dwal__place_trim_waits(log, &wish->trim_lsn);
     bool needed =
         log->prepared_count < DWAL__PREPARED_MAX && !log->shut &&
         (log->prepare_errno == 0 || log->prepare_wanted != log->prepare_tried);
@@ -286,33 +390,65 @@ static bool prepare_wanted(struct dwal *log, uint64_t *wanted, bool *first) {
     return needed && !atomic_load(&log->failed);
 }
 
+/* True if a trim up to @trim_lsn lets a segment go: the oldest one, which is
+ * the one in use if there is no other. */
+static bool trim_frees(struct dwal__files *files, uint64_t trim_lsn) {
+    struct dwal *log = files->log;
+    if (files->live_count > 0)
+        return files->live[0].last_lsn <= trim_lsn;
+    pthread_mutex_lock(&log->place_lock);
+    const struct dwal__segment *oldest = log->left;
+    while (oldest != NULL && oldest->next != NULL)
+        oldest = oldest->next;
+    uint64_t last_lsn = oldest != NULL ? oldest->last_lsn : log->next_lsn - 1;
+    pthread_mutex_unlock(&log->place_lock);
+    return last_lsn <= trim_lsn;
+}
+
+/* A segment for @wish, within what the reserve allows. 0 or -errno. */
+static int wish_grant(struct dwal__files *files, const struct wish *wish,
+                      struct dwal__segment **segment) {
+    bool urgent = wish->trims && trim_frees(files, wish->trim_lsn);
+    int error = wish->opening ? 0 : reserve_fill(files);
+    if (error < 0 && !(urgent && is_no_room(-error)))
+        return error;
+    return segment_make(files, urgent, segment);
+}
+
 /* True if a segment was wanted, whether or not one could be made. */
 static bool prepare_step(struct dwal__files *files) {
     struct dwal *log = files->log;
-    uint64_t wanted;
-    bool first;
-    if (!prepare_wanted(log, &wanted, &first))
+    struct wish wish;
+    if (!prepare_wanted(log, &wish))
         return false;
     struct dwal__segment *segment = NULL;
-    int error = segment_make(files, &segment);
-    if (error == 0 && first) {
+    int error = wish_grant(files, &wish, &segment);
+    if (error == 0 && wish.first) {
         error = fill_first(files, segment);
         if (error < 0)
             fill_failed(log, segment, error);
         error = 0;
     }
-    pthread_mutex_lock(&log->place_lock);
-    log->prepare_errno = -error;
-    log->prepare_tried = wanted;
-    if (segment != NULL)
-        log->prepared[log->prepared_count++] = segment;
-    pthread_cond_broadcast(&log->room);
-    pthread_mutex_unlock(&log->place_lock);
+    /* Before who waits for the answer takes it for a lack of room. */
     if (error < 0 && !is_no_room(-error))
         dwal__fail(log, -error, files->next_number, 0,
                    "segment %llu: making the file",
                    (unsigned long long)files->next_number);
+    pthread_mutex_lock(&log->place_lock);
+    log->prepare_errno = -error;
+    log->prepare_tried = wish.wanted;
+    if (segment != NULL)
+        log->prepared[log->prepared_count++] = segment;
+    pthread_cond_broadcast(&log->room);
+    pthread_mutex_unlock(&log->place_lock);
     return true;
+}
+
+/* There may be room now. */
+static void prepare_again(struct dwal *log) {
+    pthread_mutex_lock(&log->place_lock);
+    log->prepare_errno = 0;
+    pthread_mutex_unlock(&log->place_lock);
 }
 
 void dwal__files_want(struct dwal *log) {
@@ -369,21 +505,30 @@ static int file_retire(struct dwal__files *files, uint64_t number) {
     char name[DWAL__NAME_SIZE], spare[DWAL__NAME_SIZE];
     dwal__segment_name(number, name);
     dwal__spare_name(number, spare);
+    doing(files, "renaming a segment file");
     int error = ops->rename(log->disk, log->dir, name, spare);
     if (error == -ENOENT)
         return 0;
+    /* The directory has no room for another name. */
+    bool remove = error < 0 && is_no_room(-error);
+    if (remove)
+        error = ops->unlink(log->disk, log->dir, name);
+    doing(files, "syncing the directory");
     if (error == 0)
         error = ops->dir_sync(log->disk, log->dir);
-    if (error < 0)
+    if (error < 0 || remove)
         return error;
     if (files->spare_count < SPARES_MAX) {
         files->spares[files->spare_count++] = number;
         return 0;
     }
+    doing(files, "removing a spare file");
     return ops->unlink(log->disk, log->dir, spare);
 }
 
 static bool retire_done(struct dwal__files *files, uint64_t number, int error) {
+    if (error == 0)
+        prepare_again(files->log);
     if (error < 0)
         dwal__fail(files->log, -error, number, 0,
                    "segment %llu: retiring the file",
@@ -406,6 +551,7 @@ static bool retire_step(struct dwal__files *files) {
         return retire_done(files, number, file_retire(files, number));
     }
     if (start_durable && files->unwanted_count > 0) {
+        doing(files, "removing a spare file");
         char spare[DWAL__NAME_SIZE];
         dwal__spare_name(files->unwanted[--files->unwanted_count], spare);
         files->log->disk->ops->unlink(files->log->disk, files->log->dir, spare);
@@ -450,9 +596,20 @@ bool dwal__files_settle(struct dwal *log, int64_t deadline) {
         pthread_mutex_unlock(&files->lock);
         if (done || atomic_load(&log->failed) || atomic_load(&files->stopped))
             return done;
-        if (!dwal__futex_wait(&files->served, seen, deadline))
+        int64_t now = dwal__now_ns();
+        int64_t look = dwal__watch(log, now);
+        if (now >= deadline)
             return false;
+        dwal__futex_wait(&files->served, seen,
+                         look < deadline ? look : deadline);
     }
+}
+
+void dwal__files_failed(struct dwal *log) {
+    if (log->files == NULL)
+        return;
+    atomic_fetch_add(&log->files->served, 1);
+    dwal__futex_wake(&log->files->served, INT32_MAX);
 }
 
 /* ---- the thread ---- */
@@ -485,9 +642,12 @@ static void *keeper_main(void *argument) {
         if (busy)
             continue;
         requests_serve(files, requests);
-        if (!fill_step(files))
-            dwal__futex_wait(&files->wake, seen, DWAL__NEVER);
+        if (fill_step(files))
+            continue;
+        done(files);
+        dwal__futex_wait(&files->wake, seen, DWAL__NEVER);
     }
+    done(files);
     atomic_store(&files->stopped, true);
     atomic_fetch_add(&files->served, 1);
     dwal__futex_wake(&files->served, INT32_MAX);
@@ -520,7 +680,8 @@ static int found_take(struct dwal__files *files) {
     return 0;
 }
 
-/* The keeper's state, without its thread. 0 or -errno. */
+/* The keeper's state, without its thread. 0 or -errno, and then there is none.
+ */
 static int files_new(struct dwal *log) {
     struct dwal__files *files = calloc(1, sizeof *files);
     if (files == NULL)
@@ -532,10 +693,14 @@ static int files_new(struct dwal *log) {
     files->previous = log->recovery.end.segment;
     files->block = dwal__buffer_allocate(log->block_size, log->block_size);
     files->zeros = dwal__buffer_allocate(FILL_CHUNK, log->block_size);
-    if (files->block == NULL || files->zeros == NULL)
-        return -ENOMEM;
-    memset(files->zeros, 0, FILL_CHUNK);
-    return found_take(files);
+    int failed = -ENOMEM;
+    if (files->block != NULL && files->zeros != NULL) {
+        memset(files->zeros, 0, FILL_CHUNK);
+        failed = found_take(files);
+    }
+    if (failed < 0)
+        dwal__files_free(log);
+    return failed;
 }
 
 int dwal__files_start(struct dwal *log, struct dwal_error *error) {
@@ -583,18 +748,29 @@ int dwal__files_create(struct dwal *log, struct dwal_error *error) {
         failed = files_new(log);
     for (unsigned i = 0; i < DWAL__PREPARED_MAX && failed == 0; i++) {
         struct dwal__segment *segment = NULL;
-        failed = segment_make(log->files, &segment);
+        failed = segment_make(log->files, false, &segment);
         if (failed == 0)
             log->prepared[log->prepared_count++] = segment;
         if (failed == 0 && i == 0)
             failed = fill_first(log->files, segment);
     }
     if (failed == 0)
+        failed = reserve_fill(log->files);
+    dwal__watch_end(&log->file_work);
+    if (failed == 0)
         return DWAL_OK;
-    return dwal__error_set(error,
-                           is_no_room(-failed) ? DWAL_ENOSPC
-                           : failed == -EINVAL && log->direct
-                               ? DWAL_EUNSUPPORTED
-                               : DWAL_EIO,
-                           -failed, "create log %s", log->path);
+    if (failed == -ENOMEM)
+        return dwal__error_set(error, DWAL_ENOMEM, ENOMEM, "create log %s",
+                               log->path);
+    if (is_no_room(-failed))
+        return dwal__error_set(
+            error, DWAL_ENOSPC, -failed,
+            "create log %s: no room for %u files of %llu bytes, two of them a "
+            "reserve; free some, raise the limit, or set a smaller "
+            "segment_size",
+            log->path, DWAL__PREPARED_MAX + SPARES_RESERVED,
+            (unsigned long long)log->options.segment_size);
+    return dwal__error_set(
+        error, failed == -EINVAL && log->direct ? DWAL_EUNSUPPORTED : DWAL_EIO,
+        -failed, "create log %s", log->path);
 }

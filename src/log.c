@@ -22,8 +22,8 @@
 #include "log.h"
 
 #define THREAD_STACK (256u << 10)
-/* How long dwal_close waits for I/O after a failure, and how much longer than
- * the I/O timeout without one. */
+/* How long dwal_close waits at most for I/O after a failure, and how much
+ * longer than the I/O timeout without one. */
 #define LATE_WAIT_MS 1000
 
 const char *dwal_version(void) {
@@ -215,9 +215,7 @@ static int directory_open(struct dwal *log, struct dwal_error *error) {
     if (log->dir == -ENOENT && log->options.create != DWAL_CREATE_NEVER) {
         int made = ops->dir_make(log->disk, log->path);
         if (made < 0 && made != -EEXIST)
-            return dwal__error_set(
-                error, made == -ENOSPC ? DWAL_ENOSPC : DWAL_EIO, -made,
-                "%s: create the directory", log->path);
+            return dwal__creation_refused(log, made, "", error);
         log->dir = ops->dir_open(log->disk, log->path);
     }
     if (log->dir >= 0)
@@ -308,9 +306,7 @@ int dwal__device_probe(struct dwal *log, const char *name, int flags,
         handle = ops->open(log->disk, log->dir, name, flags);
     }
     if (handle < 0)
-        return dwal__error_set(error,
-                               handle == -ENOSPC ? DWAL_ENOSPC : DWAL_EIO,
-                               -handle, "%s/%s: open", log->path, name);
+        return dwal__creation_refused(log, handle, name, error);
     int code = alignment_find(log, handle, error);
     ops->close(log->disk, handle);
     return code;
@@ -550,7 +546,7 @@ static int segment_begin(struct dwal *log, int64_t deadline,
     pthread_mutex_unlock(&log->place_lock);
     if (!full)
         return DWAL_OK;
-    struct dwal__need need = {.kind = DWAL__NEED_SEGMENT};
+    struct dwal__need need = {.kind = DWAL__NEED_SEGMENT, .deadline = deadline};
     struct dwal__place place;
     int code = dwal__place_reserve(log, &need, &place, error);
     if (code != DWAL_OK || place.batch == NULL)
@@ -576,7 +572,8 @@ static int clean_end(struct dwal *log, int64_t deadline,
     struct dwal__need need = {.kind = DWAL__NEED_SYSTEM,
                               .room = dwal__record_room(0),
                               .records = 1,
-                              .type = DWAL__SYSTEM_CLOSE};
+                              .type = DWAL__SYSTEM_CLOSE,
+                              .deadline = deadline};
     struct dwal__place place;
     code = dwal__place_reserve(log, &need, &place, error);
     /* No room for a close is no loss: all records are durable. */
@@ -590,23 +587,43 @@ static int clean_end(struct dwal *log, int64_t deadline,
                                error);
 }
 
-/* Callers that were already waiting leave: all is durable, or it failed. */
-static void callers_wait(struct dwal *log) {
+/* Callers that were already waiting leave: all is durable, or it failed. False:
+ * one of them is stuck in the kernel (DWAL_SUBMIT_CALLER). */
+static bool callers_wait(struct dwal *log, int64_t deadline) {
     uint32_t inside;
     while ((inside = atomic_load(&log->callers)) != 0) {
         pthread_mutex_lock(&log->place_lock);
         log->shut = true;
         pthread_cond_broadcast(&log->room);
         pthread_mutex_unlock(&log->place_lock);
-        dwal__futex_wait(&log->callers, inside, DWAL__NEVER);
+        if (!dwal__futex_wait(&log->callers, inside, deadline))
+            return atomic_load(&log->callers) == 0;
     }
+    return true;
+}
+
+/* Drops the handle's reference, or leaves that to the last caller inside. */
+static void handle_drop(struct dwal *log) {
+    uint32_t inside = atomic_load(&log->callers);
+    while (inside != 0)
+        if (atomic_compare_exchange_weak(&log->callers, &inside,
+                                         inside | DWAL__CALLERS_ORPHANED))
+            return;
+    dwal__unreference(log);
+}
+
+/* After a failure: until when to wait for what is on its way. */
+static int64_t late_deadline(struct dwal *log) {
+    int wait = log->options.io_timeout_ms;
+    return dwal__deadline(dwal__now_ns(),
+                          wait < LATE_WAIT_MS ? wait : LATE_WAIT_MS);
 }
 
 /* Stops both threads; false if one of them stays behind with its I/O. The
  * keeper may be in the middle of a sync: while the log is in order, that has
  * until @close_deadline. */
 static bool threads_stop(struct dwal *log, int64_t close_deadline) {
-    int64_t deadline = dwal__deadline(dwal__now_ns(), LATE_WAIT_MS);
+    int64_t deadline = late_deadline(log);
     if (!atomic_load(&log->failed) && deadline < close_deadline)
         deadline = close_deadline;
     bool stopped = dwal__files_stop(log, deadline);
@@ -630,14 +647,17 @@ int dwal_close(struct dwal *log, struct dwal_error *error) {
             dwal__fail(log, ETIMEDOUT, 0, 0, "closing took too long");
             code = dwal__failure_report(log, error);
         }
-        callers_wait(log);
+        bool alone = callers_wait(
+            log, atomic_load(&log->failed) ? late_deadline(log) : deadline);
         /* What an append that was already waiting put in behind clean_end. */
         if (code == DWAL_OK)
             code = log_flush(log, deadline, error);
+        if (code == DWAL_OK && atomic_load(&log->failed))
+            code = dwal__failure_report(log, error);
         /* Or the files that each open prepares would pile up. */
         if (code == DWAL_OK)
             dwal__files_settle(log, deadline);
-        if (!threads_stop(log, deadline)) {
+        if (!threads_stop(log, deadline) || !alone) {
             if (code == DWAL_OK)
                 dwal__error_set(error, DWAL_EFAILED, 0, "%s", log->path);
             code = dwal__error_step(error, DWAL_EFAILED,
@@ -646,6 +666,6 @@ int dwal_close(struct dwal *log, struct dwal_error *error) {
         }
     }
     dwal__view_close(log->view);
-    dwal__unreference(log);
+    handle_drop(log);
     return code;
 }

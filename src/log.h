@@ -136,6 +136,13 @@ struct dwal__batch {
     struct iocb iocb;
 };
 
+/* An operation that may not return from the kernel: watch.c. */
+struct dwal__watched {
+    _Atomic int64_t since_ns; /* 0: none */
+    _Atomic(const char *) what;
+    _Atomic bool told;
+};
+
 /* What readers in this process see. Outlives the log, because cursors may. */
 struct dwal__view {
     _Atomic uint32_t references;
@@ -180,6 +187,9 @@ struct dwal__gather {
     int64_t yield_pause_ns;
 };
 
+/* In dwal.callers: dwal_close did not wait for the last ones. */
+#define DWAL__CALLERS_ORPHANED (UINT32_C(1) << 31)
+
 enum dwal__log_phase {
     DWAL__PHASE_IDLE, /* nothing was appended yet: no thread, no I/O */
     DWAL__PHASE_ACTIVE
@@ -210,7 +220,9 @@ struct dwal {
     _Atomic uint64_t completed; /* sequences below are durable */
     _Atomic uint64_t durable_lsn;
     _Atomic uint64_t first_lsn;
-    _Atomic uint32_t callers; /* inside a wait: dwal_close lets them out */
+    /* Inside a call: dwal_close lets them out. Bit 31: it gave up, and the
+     * last one to leave drops the handle's reference. */
+    _Atomic uint32_t callers;
     /* When the segment in use gets too old; DWAL__NEVER. */
     _Atomic int64_t segment_deadline;
     _Atomic uint32_t gather_target; /* futex: callers waited for, 0: none */
@@ -272,7 +284,9 @@ struct dwal {
      * CLOCK_MONOTONIC, 0: none. Waiters keep the deadline with it even if the
      * role's holder is stuck in the kernel. */
     _Atomic int64_t io_since_ns;
-    _Atomic int64_t commit_ns; /* when something was last completed */
+    struct dwal__watched submission; /* that has not returned */
+    struct dwal__watched file_work;  /* the keeper's */
+    _Atomic int64_t commit_ns;       /* when something was last completed */
     _Atomic uint64_t batches_written, bytes_written; /* ever */
 
     /* ---- the committer thread ---- */
@@ -320,6 +334,7 @@ struct dwal__need {
     uint32_t records;
     uint16_t type;     /* SYSTEM: of the record */
     uint64_t trim_lsn; /* SYSTEM, a trim: the point */
+    int64_t deadline;  /* 0: append_timeout_ms is the only limit */
 };
 
 /* Reserves a place, waiting for append_timeout_ms at most. The codes of
@@ -352,6 +367,9 @@ uint64_t dwal__place_pending(struct dwal *log);
 int dwal__place_find(struct dwal *log, uint64_t lsn, struct dwal__batch **batch,
                      uint64_t *sequence);
 
+/* True if a trim is the next to get a place, and its point. place_lock held. */
+bool dwal__place_trim_waits(struct dwal *log, uint64_t *trim_lsn);
+
 /* Wakes who waits for room. */
 void dwal__place_room_changed(struct dwal *log);
 
@@ -379,6 +397,19 @@ int dwal__failure_report(struct dwal *log, struct dwal_error *error);
 
 /* The committer thread. */
 void *dwal__committer_main(void *log);
+
+/* ---- watch.c ---- */
+
+void dwal__watch_begin(struct dwal__watched *watched, const char *what,
+                       int64_t now);
+void dwal__watch_end(struct dwal__watched *watched);
+/* Reports what is slow, fails the log when it is late; returns when to look
+ * again. No lock held. */
+int64_t dwal__watch(struct dwal *log, int64_t now);
+/* The same for one operation; DWAL__NEVER if there is none. */
+int64_t dwal__watch_one(struct dwal *log, struct dwal__watched *watched,
+                        int64_t now);
+void dwal__slow_tell(struct dwal *log, const char *what, int64_t age);
 
 /* ---- gather.c ---- */
 
@@ -424,6 +455,8 @@ void dwal__files_retire(struct dwal *log,
                         const struct dwal__retirable *retirable);
 /* Waits until all that may be retired by now is; false: not by @deadline. */
 bool dwal__files_settle(struct dwal *log, int64_t deadline);
+/* Wakes who waits in dwal__files_settle: the log has failed. */
+void dwal__files_failed(struct dwal *log);
 /* Stops the thread; false if it did not stop by @deadline. */
 bool dwal__files_stop(struct dwal *log, int64_t deadline);
 void dwal__files_free(struct dwal *log);
@@ -433,6 +466,10 @@ void dwal__files_free(struct dwal *log);
 /* Makes a log where there is none, and takes its lock; or takes the lock of
  * one that somebody else just made: then block_size is still 0. */
 int dwal__log_create(struct dwal *log, struct dwal_error *error);
+/* Why @name in the log's directory ("": that itself) could not be made: what
+ * -errno @failed means. */
+int dwal__creation_refused(struct dwal *log, int failed, const char *name,
+                           struct dwal_error *error);
 
 /* ---- log.c ---- */
 

@@ -371,6 +371,7 @@ uint64_t dwal__place_pending(struct dwal *log) {
 
 /* A caller in the queue, on its own stack. */
 struct dwal__queued {
+    const struct dwal__need *need;
     struct dwal__queued *next;
     struct dwal__queued *previous;
 };
@@ -481,7 +482,22 @@ static bool is_descriptors(int error) {
     return error == EMFILE || error == ENFILE;
 }
 
-static int refused(struct dwal *log, int wait, struct dwal_error *error) {
+bool dwal__place_trim_waits(struct dwal *log, uint64_t *trim_lsn) {
+    const struct dwal__queued *head = log->queue_head;
+    if (head == NULL || head->need->kind != DWAL__NEED_SYSTEM ||
+        head->need->type != DWAL__SYSTEM_TRIM)
+        return false;
+    *trim_lsn = head->need->trim_lsn;
+    return true;
+}
+
+static int refused(struct dwal *log, const struct dwal__need *need, int wait,
+                   struct dwal_error *error) {
+    if (wait == ENOSPC && log->prepare_errno != 0 && need->trim_lsn != 0)
+        return dwal__error_set(error, DWAL_ENOSPC, log->prepare_errno,
+                               "%s: no room for a trim that would free no "
+                               "segment; trim more, or free space",
+                               log->path);
     if (wait == ENOSPC && log->prepare_errno != 0)
         return dwal__error_set(error, DWAL_ENOSPC, log->prepare_errno,
                                "%s: no next segment can be made; %s: the log "
@@ -502,7 +518,9 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
                        struct dwal__place *place, struct dwal_error *error) {
     int64_t deadline =
         dwal__deadline(dwal__now_ns(), log->options.append_timeout_ms);
-    struct dwal__queued self;
+    if (need->deadline != 0 && need->deadline < deadline)
+        deadline = need->deadline;
+    struct dwal__queued self = {.need = need};
     queue_join(log, &self);
     atomic_fetch_add(&log->room_waiters, 1);
     uint64_t asked = 0;
@@ -510,6 +528,10 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
     int wait = EAGAIN;
     int code = DWAL_OK;
     for (;;) {
+        /* Nobody else may be there to notice that what we wait for hangs. */
+        pthread_mutex_unlock(&log->place_lock);
+        int64_t look = dwal__watch(log, dwal__now_ns());
+        pthread_mutex_lock(&log->place_lock);
         if (atomic_load(&log->failed)) {
             code = DWAL_EFAILED;
             break;
@@ -535,8 +557,9 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
             pthread_mutex_lock(&log->place_lock);
             continue;
         }
-        if (no_space || !room_wait(log, deadline)) {
-            code = refused(log, wait, error);
+        if (no_space || (!room_wait(log, look < deadline ? look : deadline) &&
+                         dwal__now_ns() >= deadline)) {
+            code = refused(log, need, wait, error);
             break;
         }
     }

@@ -334,12 +334,13 @@ static void test_rotate_and_trim(void **state) {
     assert_int_equal(dwal_trim(log, 32, NULL), DWAL_EINVAL);
     assert_int_equal(dwal_trim(log, 18, NULL), DWAL_OK);
     assert_int_equal(dwal_first_lsn(log), 18);
-    /* LSNs 1 to 15 were three segments. */
-    assert_int_equal(access(*state, F_OK), 0);
+    /* LSNs 1 to 15 were three segments: 1, 2, and behind the two spares 5. */
+    static const unsigned numbers[] = {1, 2, 5, 6};
     char name[4200];
-    for (unsigned n = 1; n <= 4; n++) {
-        snprintf(name, sizeof name, "%s/%016x.wal", (const char *)*state, n);
-        assert_int_equal(access(name, F_OK) == 0, n == 4);
+    for (unsigned i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "%s/%016x.wal", (const char *)*state,
+                 numbers[i]);
+        assert_int_equal(access(name, F_OK) == 0, i == 3);
     }
     verify(*state, 18, 30, sizes);
     struct dwal_cursor_options at = {.size = sizeof at, .start_lsn = 17};
@@ -361,7 +362,7 @@ static void test_rotate_and_trim(void **state) {
     verify(*state, 32, 31, sizes);
     log_close(log);
     assert_true(tempdir_count(*state, ".wal") <= 5);
-    assert_true(tempdir_count(*state, ".spare") <= 2);
+    assert_true(tempdir_count(*state, ".spare") <= 4);
 }
 
 /* [retire] A reader of a live log whose every record was trimmed, and which went
@@ -407,7 +408,7 @@ static void test_recycling(void **state) {
             verify(*state, lsn - 20, lsn, sizes);
     }
     assert_true(tempdir_count(*state, ".wal") <= 10);
-    assert_true(tempdir_count(*state, ".spare") <= 2);
+    assert_true(tempdir_count(*state, ".spare") <= 4);
     log_close(log);
     verify(*state, 1980, 2000, sizes);
 }
@@ -424,8 +425,9 @@ static void test_reopen_often(void **state) {
     }
     verify(*state, 1, 100, sizes);
     /* What each of the opens prepared was retired by the next one. */
-    assert_int_equal(tempdir_count(*state, ".wal"), 100 + DWAL__PREPARED_MAX);
-    assert_true(tempdir_count(*state, ".spare") <= 2);
+    assert_true(tempdir_count(*state, ".wal") > 100);
+    assert_true(tempdir_count(*state, ".wal") <= 100 + DWAL__PREPARED_MAX);
+    assert_true(tempdir_count(*state, ".spare") <= 4);
 }
 
 static void test_age(void **state) {
