@@ -3,6 +3,7 @@
  * waldump as it is run: output, messages and exit codes on built logs. The path
  * of the program is the first argument.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -469,6 +470,27 @@ static void usage(void **state) {
         "@ --system -z",
         "@ --color=sometimes",
         "@ --nonsense",
+        "@ -f -z",
+        "@ -f --segments",
+        "@ -f 1",
+        "@ --skip-damage 1",
+        "@ --skip-damage --map",
+        "@ --map -s 1",
+        "@ --map --raw",
+        "@ --cell 4096",
+        "@ --map --cell 1",
+        "@ --extract 1",
+        "@ --extract 0 -o x",
+        "@ --extract 1 -o x -s 1",
+        "@ --extract 1 -o x --json",
+        "@ --extract 1 -o x 1",
+        "@ --extract 1 -o - --force",
+        "@ -o x",
+        "@ --force",
+        "@ --decoder cat --raw",
+        "@ --decoder cat -z",
+        "@ --decoder cat --decoder-timeout 0",
+        "@ --decoder-timeout 5",
         "@ 0",
         "@ nothing.wal",
     };
@@ -512,6 +534,189 @@ static void live(void **state) {
     run(f, "--raw --lines @ -s 4", 0);
     expect_out(f, "four\nfive\n");
 }
+
+/* ---- following ---- */
+
+struct follower {
+    pid_t pid;
+    FILE *out;
+    char err[4200];
+};
+
+static struct follower follow(struct fixture *f, const char *line) {
+    struct follower follower;
+    int pipes[2];
+    snprintf(follower.err, sizeof follower.err, "%s/err", f->path);
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+    follower.pid = start(f, line, pipes[1], follower.err);
+    close(pipes[1]);
+    follower.out = fdopen(pipes[0], "r");
+    assert_non_null(follower.out);
+    return follower;
+}
+
+static void follower_expect(struct follower *follower, const char *line) {
+    char got[512];
+    assert_non_null(fgets(got, sizeof got, follower->out));
+    if (strstr(got, line) == NULL)
+        fail_msg("instead of %s: %s", line, got);
+}
+
+/* A signal ends it: cleanly, and with nothing more to show. */
+static void follower_end(struct fixture *f, struct follower *follower,
+                         int number) {
+    size_t size;
+    assert_int_equal(kill(follower->pid, number), 0);
+    assert_int_equal(fgetc(follower->out), EOF);
+    fclose(follower->out);
+    assert_int_equal(status_of(follower->pid), 0);
+    free(f->err);
+    f->err = file_take(follower->err, &size);
+}
+
+/* Calls of read that it has made. */
+static unsigned long reads_of(pid_t pid) {
+    char path[64], line[128];
+    unsigned long count = 0;
+    snprintf(path, sizeof path, "/proc/%d/io", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        skip(); /* a kernel that does not count */
+    while (fgets(line, sizeof line, file) != NULL)
+        sscanf(line, "syscr: %lu", &count);
+    fclose(file);
+    return count;
+}
+
+/* Waits until it has looked at the log a few times more. */
+static void looks_await(pid_t pid) {
+    unsigned long before = reads_of(pid);
+    while (reads_of(pid) < before + 8)
+        usleep(1000);
+}
+
+static void segment_put(struct fixture *f,
+                        const struct logbuild_segment *segment, uint64_t from,
+                        uint64_t until) {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/%s", f->dir, segment->name);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(
+        pwrite(fd, segment->bytes + from, until - from, (off_t)from),
+        until - from);
+    close(fd);
+}
+
+static void follower_expect_nothing(struct follower *follower) {
+    int fd = fileno(follower->out);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(fgetc(follower->out), EOF);
+    assert_int_equal(errno, EAGAIN);
+    clearerr(follower->out);
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+}
+
+/* What is written and proven by nothing is not shown, however often it looks;
+ * once it is proven, it is. */
+static void follow_undurable(void **state) {
+    struct fixture *f = *state;
+    struct dwal__disk *disk = dwal__disk_kernel();
+    logbuild_begin(&f->log, f->two);
+    record_add(&f->log, "five", 1, 0, 0);
+    logbuild_seal(&f->log);
+    logbuild_write(&f->log, f->dir);
+    int dir = disk->ops->dir_open(disk, f->dir);
+    int lock = disk->ops->open(disk, dir, DWAL__LOCK_NAME, DWAL__OPEN_WRITE);
+    assert_int_equal(disk->ops->lock(disk, lock, DWAL__LOCK_FILE), 0);
+    struct follower follower = follow(f, "-f --raw --lines @ -s 4");
+    follower_expect(&follower, "four\n");
+    looks_await(follower.pid);
+    follower_expect_nothing(&follower);
+    uint64_t end = f->two->tail;
+    logbuild_mark(&f->log, f->two);
+    segment_put(f, f->two, end, f->two->tail);
+    follower_expect(&follower, "five\n");
+    follower_end(f, &follower, SIGTERM);
+    assert_string_equal(f->err, "");
+    disk->ops->close(disk, lock);
+    disk->ops->close(disk, dir);
+}
+
+/* Somebody cut off what was shown already: told, and it goes on behind. */
+static void follow_cut(void **state) {
+    struct fixture *f = *state;
+    const struct logbuild_batch *batch = &f->one->batches[1];
+    struct dwal__start cut = {.previous_segment = 1,
+                              .previous_end = batch->end,
+                              .previous_lsn = 1,
+                              .previous_link = batch->crc,
+                              .flags = DWAL__START_CUT};
+    char from[4300], to[4300];
+    logbuild_write(&f->log, f->dir);
+    struct follower follower = follow(f, "--json --follow @");
+    for (int lsn = 1; lsn <= 4; lsn++)
+        follower_expect(&follower, "\"kind\":\"record\"");
+    logbuild_start(&f->log, f->three, &cut);
+    logbuild_records(&f->log, f->three, 1, 0);
+    logbuild_mark(&f->log, f->three);
+    segment_put(f, f->three, BLOCK, f->three->tail);
+    /* A new number wakes it. */
+    struct logbuild_segment *four = logbuild_segment(&f->log, 0x20, 0x1f);
+    snprintf(from, sizeof from, "%s/new", f->dir);
+    snprintf(to, sizeof to, "%s/%s", f->dir, four->name);
+    FILE *file = fopen(from, "wb");
+    assert_int_equal(fwrite(four->bytes, 1, SEGMENT, file), SEGMENT);
+    fclose(file);
+    assert_int_equal(rename(from, to), 0);
+    follower_expect(&follower, "{\"kind\":\"gap\",\"why\":\"cut\","
+                               "\"first_lsn\":2,\"last_lsn\":4}\n");
+    follower_expect(&follower, "{\"kind\":\"record\",\"lsn\":2,");
+    follower_end(f, &follower, SIGINT);
+    expect_err(f, "the log was cut behind LSN 1; LSNs 2 to 4, shown before, "
+                  "are no part of it any more");
+}
+
+/* A torn tail is told once, and waited behind. */
+static void follow_torn(void **state) {
+    struct fixture *f = *state;
+    logbuild_begin(&f->log, f->two);
+    record_add(&f->log, "five", 1, 0, 0);
+    logbuild_seal(&f->log);
+    memset(f->two->bytes + logbuild_last(f->two)->offset + 130, 0, BLOCK - 130);
+    logbuild_write(&f->log, f->dir);
+    struct follower follower = follow(f, "--raw --lines -f @ -s 4");
+    follower_expect(&follower, "four\n");
+    char told[512], err[4200];
+    do { /* told before it waits */
+        snprintf(err, sizeof err, "%s", follower.err);
+        FILE *file = fopen(err, "r");
+        assert_non_null(file);
+        if (fgets(told, sizeof told, file) == NULL)
+            told[0] = '\0';
+        fclose(file);
+    } while (strchr(told, '\n') == NULL);
+    follower_end(f, &follower, SIGINT);
+    expect_err(f, "record 5 may or may not have been acknowledged");
+    assert_int_equal(lines_of(f->err), 1);
+}
+
+static void follow_damaged(void **state) {
+    struct fixture *f = *state;
+    f->one->bytes[1160] ^= 1;
+    run_log(f, "-f --raw --lines @", 4);
+    expect_out(f, "");
+    expect_err(f, "LSNs 1 to 2 cannot be read");
+    struct follower follower = follow(f, "-f --raw --lines --skip-damage @");
+    follower_expect(&follower, "\033[31m");
+    follower_expect(&follower, "four\n");
+    assert_int_equal(kill(follower.pid, SIGINT), 0);
+    assert_int_equal(status_of(follower.pid), 4);
+    fclose(follower.out);
+    unlink(follower.err);
+}
+
+/* ---- surroundings, once more ---- */
 
 static void output_fails(void **state) {
     struct fixture *f = *state;
@@ -570,8 +775,16 @@ static void huge(void **state) {
 /* Whatever it is asked: not a byte of the log changes. */
 static void never_writes(void **state) {
     struct fixture *f = *state;
-    static const char *const lines[] = {"@", "@ -z", "@ --segments",
-                                        "@ --batches", "@ -q 1"};
+    static const char *const lines[] = {"@",
+                                        "@ -z",
+                                        "@ --segments",
+                                        "@ --batches",
+                                        "@ -q 1",
+                                        "@ --map",
+                                        "@ --skip-damage",
+                                        "@ --extract 1 -o -",
+                                        "@ -f -n 4",
+                                        "@ --json --decoder cat"};
     logbuild_write(&f->log, f->dir);
     unsigned long before = tempdir_digest(f->dir);
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
@@ -584,11 +797,28 @@ static void never_writes(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        TEST(table),   TEST(json),         TEST(raw),    TEST(ranges),
-        TEST(batches), TEST(segments),     TEST(stats),  TEST(torn),
-        TEST(damaged), TEST(lost),         TEST(hidden), TEST(trimmed),
-        TEST(no_log),  TEST(usage),        TEST(live),   TEST(output_fails),
-        TEST(huge),    TEST(never_writes),
+        TEST(table),
+        TEST(json),
+        TEST(raw),
+        TEST(ranges),
+        TEST(batches),
+        TEST(segments),
+        TEST(stats),
+        TEST(torn),
+        TEST(damaged),
+        TEST(lost),
+        TEST(hidden),
+        TEST(trimmed),
+        TEST(no_log),
+        TEST(usage),
+        TEST(live),
+        TEST(follow_undurable),
+        TEST(follow_cut),
+        TEST(follow_torn),
+        TEST(follow_damaged),
+        TEST(output_fails),
+        TEST(huge),
+        TEST(never_writes),
     };
     if (argc != 2) {
         fprintf(stderr, "usage: %s WALDUMP\n", argv[0]);
