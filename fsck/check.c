@@ -161,8 +161,49 @@ static void required_check(struct dwal__check *check) {
                                     .offset = check->recovery.end.offset,
                                     .lsn_from = check->recovery.durable_lsn + 1,
                                     .lsn_to = settings->require_lsn};
+    char name[DWAL__NAME_SIZE];
+    dwal__segment_name(finding.segment, name);
+    if (finding.segment != 0)
+        finding.name = name;
     problem_add(check, &dwal__problems[DWAL__PROBLEM_REQUIRED_MISSING],
                 &finding);
+}
+
+/* The LSNs before the first batch of @segment that are no record's. */
+static bool stated_range(const struct dwal__recovery *recovery,
+                         const struct dwal__found_segment *segment,
+                         uint64_t *from, uint64_t *to) {
+    if (!segment->live || !segment->started)
+        return false;
+    *from = segment->first_lsn > recovery->first_lsn ? segment->first_lsn
+                                                     : recovery->first_lsn;
+    *to = segment->found_lsn - 1;
+    return *from <= *to;
+}
+
+uint64_t dwal__check_stated(const struct dwal__recovery *recovery) {
+    uint64_t count = 0, from, to;
+    for (size_t i = 0; i < recovery->segment_count; i++)
+        if (stated_range(recovery, &recovery->segments[i], &from, &to))
+            count += to - from + 1;
+    return count;
+}
+
+/* The holes of a log that was salvaged. */
+static void stated_note(struct dwal__check *check) {
+    const struct dwal__recovery *recovery = &check->recovery;
+    for (size_t i = 0; i < recovery->segment_count; i++) {
+        const struct dwal__found_segment *segment = &recovery->segments[i];
+        char name[DWAL__NAME_SIZE];
+        struct dwal__finding finding = {.kind = DWAL__FINDING_COUNT,
+                                        .name = name,
+                                        .segment = segment->number,
+                                        .offset = segment->header.block_size};
+        dwal__segment_name(segment->number, name);
+        if (stated_range(recovery, segment, &finding.lsn_from, &finding.lsn_to))
+            problem_add(check, &dwal__problems[DWAL__PROBLEM_LOST_STATED],
+                        &finding);
+    }
 }
 
 /* The names moved when the array grew. */
@@ -190,6 +231,7 @@ int dwal__check_run(struct dwal__check *check, struct dwal_error *error) {
                                             .dir = check->dir,
                                             .sync = check->locked,
                                             .verify_bytes = UINT64_MAX,
+                                            .threads = check->settings->threads,
                                             .hooks = {.argument = check,
                                                       .progress = progress,
                                                       .finding = finding_take}};
@@ -204,6 +246,8 @@ int dwal__check_run(struct dwal__check *check, struct dwal_error *error) {
         return dwal__error_step(error, code, "%s", check->settings->path);
     check->recovered = true;
     dwal__print_progress_end(check);
+    if (dwal__recovery_settled(&check->recovery))
+        stated_note(check);
     required_check(check);
     names_point(check);
     return DWAL_OK;
@@ -217,9 +261,11 @@ bool dwal__check_permits(const struct dwal__check *check,
     case DWAL__PERMIT_NEVER:
         return false;
     case DWAL__PERMIT_PREEN:
-        return check->settings->permit != DWAL__PERMIT_NEVER;
+        return check->settings->permit != DWAL__PERMIT_NEVER ||
+               check->settings->rebuild;
     case DWAL__PERMIT_YES:
-        return check->settings->permit == DWAL__PERMIT_YES;
+        return check->settings->permit == DWAL__PERMIT_YES ||
+               check->settings->rebuild;
     }
     return false;
 }

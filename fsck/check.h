@@ -17,6 +17,10 @@ struct dwal__check_settings {
     uint64_t require_lsn;     /* … this */
     const char *undo;         /* NULL: in the log's directory */
     const char *undo_apply;   /* not NULL: nothing but that */
+    const char *salvage;      /* not NULL: where the new log is made … */
+    bool dry;                 /* … or only would be: -n was given */
+    bool rebuild;             /* headers that their batches prove */
+    unsigned threads;         /* that scan at once, 1 at least */
     bool json;
     bool verbose;    /* notes too */
     int progress_fd; /* -1: none */
@@ -60,6 +64,9 @@ int dwal__check_open(struct dwal__check *check,
 /* Runs recovery over all of the log, and makes problems of what it finds; those
  * of an earlier run are forgotten. As dwal__recover. */
 int dwal__check_run(struct dwal__check *check, struct dwal_error *error);
+
+/* How many LSNs of the log it says itself are lost (SPEC 6.1). */
+uint64_t dwal__check_stated(const struct dwal__recovery *recovery);
 
 /* True if settings->permit allows to repair @row. */
 bool dwal__check_permits(const struct dwal__check *check,

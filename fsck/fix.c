@@ -66,17 +66,34 @@ static int made_give(void *argument, const char *name) {
     return chmod(path, model.st_mode & 0777) == 0 ? 0 : -errno;
 }
 
+/* What may be mended: by -y, and by a preview of it, what is proven. */
+static unsigned mend_of(const struct dwal__check *check) {
+    const struct dwal__check_settings *settings = check->settings;
+    bool damaged = check->counts[DWAL__SEVERITY_DAMAGE] > 0;
+    unsigned mend = 0;
+    if (settings->rebuild)
+        mend |= DWAL__MEND_HEADERS | DWAL__MEND_FORGED;
+    if (settings->rebuild && settings->permit == DWAL__PERMIT_NEVER)
+        return mend | DWAL__MEND_ONLY;
+    if (damaged && settings->permit != DWAL__PERMIT_PREEN)
+        mend |= DWAL__MEND_BITS | DWAL__MEND_HEADERS;
+    return mend;
+}
+
 static int options_make(struct dwal__check *check,
                         struct dwal__repair_options *options,
                         struct dwal_error *error) {
-    *options = (struct dwal__repair_options){.disk = check->disk,
-                                             .dir = check->dir,
-                                             .lock = &check->lock,
-                                             .now_ns = dwal__clock_ns(),
-                                             .argument = check,
-                                             .cancelled = cancelled,
-                                             .step = step_tell,
-                                             .made = made_give};
+    *options =
+        (struct dwal__repair_options){.disk = check->disk,
+                                      .dir = check->dir,
+                                      .lock = &check->lock,
+                                      .now_ns = dwal__clock_ns(),
+                                      .mend = mend_of(check),
+                                      .threads = check->settings->threads,
+                                      .argument = check,
+                                      .cancelled = cancelled,
+                                      .step = step_tell,
+                                      .made = made_give};
     if (getrandom(&options->uuid, sizeof options->uuid, 0) !=
             (ssize_t)sizeof options->uuid ||
         getrandom(options->salts, sizeof options->salts, 0) !=

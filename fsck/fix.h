@@ -19,7 +19,8 @@ void dwal__fix_preview(struct dwal__check *check);
 
 /*
  * Repairs what check->recovery describes. The caller has made sure that it is
- * permitted. Sets @undo to the path of the undo file, "" if none was needed.
+ * permitted. Sets @undo to the path of the undo file, "" if none was needed;
+ * then nothing was changed.
  * DWAL_OK, or a code of dwal__repair_plan_make, dwal__undo_save,
  * dwal__repair_run; DWAL_EIO: the folder of the undo file cannot be opened.
  */

@@ -195,8 +195,13 @@ void dwal__print_verdict(const struct dwal__check *check) {
                   sizeof undecidable);
         more_text(records_lost(recovery), recovery->lost_from,
                   recovery->lost_to, "lost", lost, sizeof lost);
-        line(style, "%s: %s: %s%s%s", check->settings->path, verdict, records,
-             undecidable, lost);
+        uint64_t stated = dwal__check_stated(recovery);
+        char holes[64] = "";
+        if (stated > 0)
+            snprintf(holes, sizeof holes, " but for %" PRIu64 " that are lost",
+                     stated);
+        line(style, "%s: %s: %s%s%s%s", check->settings->path, verdict, records,
+             holes, undecidable, lost);
     }
     line(DWAL__STYLE_PLAIN, "    %s", recovery->decision->text);
 }
@@ -236,11 +241,12 @@ bool dwal__print_problem(const struct dwal__check *check,
                          const struct dwal__check_problem *problem) {
     const struct dwal__problem *row = problem->row;
     bool note = row->severity == DWAL__SEVERITY_NOTE;
+    bool hole = row == &dwal__problems[DWAL__PROBLEM_LOST_STATED];
     char text[DWAL__PROBLEM_TEXT_SIZE];
     dwal__problem_text(row, &problem->finding, text);
     if (check->settings->json) {
         problem_json(problem, text);
-    } else if (!note || check->settings->verbose) {
+    } else if (!note || hole || check->settings->verbose) {
         char place[320];
         place_text(&problem->finding, place, sizeof place);
         line(row->severity == DWAL__SEVERITY_TORN || note ? DWAL__STYLE_BOLD
@@ -251,7 +257,7 @@ bool dwal__print_problem(const struct dwal__check *check,
                                                     : "damage",
              row->number, row->name, place);
         line(DWAL__STYLE_PLAIN, "    %s", text);
-        if (!note)
+        if (!note || hole)
             line(DWAL__STYLE_PLAIN, "    remedy: %s", row->remedy);
     }
     return dwal__check_permits(check, row);
@@ -259,35 +265,93 @@ bool dwal__print_problem(const struct dwal__check *check,
 
 /* ---- repairing ---- */
 
+static const char *kind_name(enum dwal__repair_kind kind) {
+    return kind == DWAL__REPAIR_TAIL   ? "tail"
+           : kind == DWAL__REPAIR_MEND ? "mend"
+                                       : "cut";
+}
+
 static void plan_json(const struct dwal__repair_plan *plan, bool done) {
     struct dwal__json json;
     dwal__json_begin(&json, stdout, "plan");
     dwal__json_bool(&json, "done", done);
-    dwal__json_string(&json, "repair",
-                      plan->kind == DWAL__REPAIR_TAIL ? "tail" : "cut");
+    dwal__json_string(&json, "repair", kind_name(plan->kind));
     json_range(&json, "lsns", true, plan->lost_from, plan->lost_to);
     dwal__json_u64(&json, "records", plan->lost_records);
     dwal__json_u64(&json, "wiped_bytes", plan->wiped_bytes);
     dwal__json_u64(&json, "moved_files", plan->moved_files);
     dwal__json_u64(&json, "moved_bytes", plan->moved_bytes);
+    dwal__json_u64(&json, "mended", plan->patches);
     dwal__json_end(&json);
 }
 
-void dwal__print_plan(const struct dwal__check *check,
-                      const struct dwal__repair_plan *plan, bool done) {
-    char range[DWAL__RANGE_TEXT_SIZE], moved[DWAL__SIZE_TEXT];
-    if (check->settings->json) {
-        plan_json(plan, done);
-        return;
+/* What a patch brings back, and how sure that is. */
+static void patch_text(const struct dwal__repair_step *step, char *text,
+                       size_t size) {
+    if (step->bit_count == 0)
+        snprintf(text, size, "the header of %s is made anew: %s", step->name,
+                 step->proven ? "checksums prove each field of it"
+                              : "its batches prove number, salt and sizes, but "
+                                "not the time of its creation, its epoch and "
+                                "the number before it");
+    else if (step->odds == UINT32_MAX)
+        snprintf(text, size,
+                 "bit %u of the byte at offset %" PRIu64
+                 " of %s is put back: it is the only one that is set in what "
+                 "has to be zeros",
+                 step->bit, step->bit_offset, step->name);
+    else
+        snprintf(text, size,
+                 "%u bit%s of %s, the first bit %u of the byte at offset "
+                 "%" PRIu64 ", %s put back: then every checksum is right; "
+                 "damage of many bits looks like that once in %" PRIu32
+                 " times",
+                 step->bit_count, step->bit_count == 1 ? "" : "s", step->name,
+                 step->bit, step->bit_offset,
+                 step->bit_count == 1 ? "is" : "are", step->odds);
+}
+
+#define PATCHES_TOLD 16
+
+static void plan_patches(const struct dwal__repair_plan *plan) {
+    char text[512];
+    uint64_t told = 0;
+    for (size_t i = 0; i < plan->step_count && told < PATCHES_TOLD; i++) {
+        if (plan->steps[i].action != DWAL__REPAIR_PATCH)
+            continue;
+        patch_text(&plan->steps[i], text, sizeof text);
+        line(DWAL__STYLE_PLAIN, "    mend: %s", text);
+        told++;
     }
+    if (told < plan->patches)
+        line(DWAL__STYLE_PLAIN, "    mend: %" PRIu64 " more places",
+             plan->patches - told);
+}
+
+/* What is made: LOCK, or a segment behind the end. */
+static void plan_made(const struct dwal__repair_plan *plan) {
+    for (size_t i = 0; i < plan->step_count; i++) {
+        const struct dwal__repair_step *step = &plan->steps[i];
+        char uuid[DWAL__UUID_TEXT_SIZE];
+        dwal__uuid_text(&plan->uuid, uuid);
+        if (step->action != DWAL__REPAIR_MAKE)
+            continue;
+        if (step->segment == 0)
+            line(DWAL__STYLE_PLAIN,
+                 "    make %s, for the log %s, as its segments name it",
+                 step->name, uuid);
+        else
+            line(DWAL__STYLE_PLAIN, "    make %s, an empty segment%s",
+                 step->name,
+                 step->reset ? " in which the log begins anew" : "");
+    }
+}
+
+static void plan_lost(const struct dwal__repair_plan *plan) {
+    char range[DWAL__RANGE_TEXT_SIZE];
     bool tail = plan->kind == DWAL__REPAIR_TAIL;
-    bool damage = check->counts[DWAL__SEVERITY_DAMAGE] > 0;
     dwal__range_text(plan->lost_from, plan->lost_to, range);
-    line(DWAL__STYLE_BOLD, "%s:",
-         done              ? "the repair is going to"
-         : damage || !tail ? "walfsck -y would"
-                           : "walfsck -p would");
-    if (!tail && check->recovery.end.segment == 0)
+    if (plan->kind == DWAL__REPAIR_CUT && !plan->kept)
         line(DWAL__STYLE_PLAIN, "    keep no record; the next is LSN %" PRIu64,
              plan->lost_to + 1);
     if (range[0] != '\0')
@@ -296,6 +360,24 @@ void dwal__print_plan(const struct dwal__check *check,
              tail ? "of which no log can tell whether they were acknowledged"
                   : "which were acknowledged or may have been",
              plan->lost_records);
+    else
+        line(DWAL__STYLE_PLAIN, "    lose no record");
+}
+
+void dwal__print_plan(const struct dwal__check *check,
+                      const struct dwal__repair_plan *plan, bool done) {
+    char moved[DWAL__SIZE_TEXT];
+    if (check->settings->json) {
+        plan_json(plan, done);
+        return;
+    }
+    bool damage = check->counts[DWAL__SEVERITY_DAMAGE] > 0;
+    line(DWAL__STYLE_BOLD, "%s:",
+         done                                        ? "the repair is going to"
+         : damage || plan->kind != DWAL__REPAIR_TAIL ? "walfsck -y would"
+                                                     : "walfsck -p would");
+    plan_lost(plan);
+    plan_patches(plan);
     if (plan->wiped_bytes > 0)
         line(DWAL__STYLE_PLAIN,
              "    overwrite %" PRIu64 " bytes behind the end of the log with "
@@ -306,6 +388,7 @@ void dwal__print_plan(const struct dwal__check *check,
         line(DWAL__STYLE_PLAIN,
              "    move %" PRIu64 " files (%s) aside, to names that end in %s",
              plan->moved_files, moved, DWAL__REPAIR_LOST_SUFFIX);
+    plan_made(plan);
 }
 
 void dwal__print_undo(const struct dwal__check *check, const char *path,
@@ -345,10 +428,25 @@ static const char *action_name(enum dwal__repair_action action) {
         return "make";
     case DWAL__REPAIR_WIPE:
         return "wipe";
+    case DWAL__REPAIR_PATCH:
+        return "mend";
     case DWAL__REPAIR_UNFLAG:
         return "unflag";
     }
     return "?";
+}
+
+static void patch_json(struct dwal__json *json,
+                       const struct dwal__repair_step *step) {
+    dwal__json_string(json, "what", step->bit_count > 0 ? "bit" : "header");
+    if (step->bit_count == 0) {
+        dwal__json_bool(json, "proven", step->proven);
+        return;
+    }
+    dwal__json_u64(json, "bits", step->bit_count);
+    dwal__json_u64(json, "byte", step->bit_offset);
+    dwal__json_u64(json, "bit", step->bit);
+    dwal__json_u64(json, "odds", step->odds);
 }
 
 void dwal__print_step(const struct dwal__check *check,
@@ -360,12 +458,16 @@ void dwal__print_step(const struct dwal__check *check,
         dwal__json_string(&json, "file", step->name);
         if (step->action == DWAL__REPAIR_MOVE)
             dwal__json_string(&json, "to", step->target);
-        if (step->action == DWAL__REPAIR_WIPE)
+        if (step->action == DWAL__REPAIR_WIPE ||
+            step->action == DWAL__REPAIR_PATCH)
             dwal__json_u64(&json, "offset", step->from);
+        if (step->action == DWAL__REPAIR_PATCH)
+            patch_json(&json, step);
         dwal__json_u64(&json, "bytes", step->bytes);
         dwal__json_end(&json);
         return;
     }
+    char text[512];
     switch (step->action) {
     case DWAL__REPAIR_MOVE:
         line(DWAL__STYLE_PLAIN, "repair: %s becomes %s", step->name,
@@ -380,13 +482,115 @@ void dwal__print_step(const struct dwal__check *check,
              "repair: %s: zeros from offset %" PRIu64 " to %" PRIu64,
              step->name, step->from, step->to);
         break;
+    case DWAL__REPAIR_PATCH:
+        patch_text(step, text, sizeof text);
+        line(DWAL__STYLE_PLAIN, "repair: %s", text);
+        break;
     case DWAL__REPAIR_FLAG:
     case DWAL__REPAIR_UNFLAG:
         break;
     }
 }
 
+/* ---- salvage ---- */
+
+static void hole_print(const struct dwal__check *check,
+                       const struct dwal__salvage_hole *hole) {
+    if (check->settings->json) {
+        struct dwal__json json;
+        dwal__json_begin(&json, stdout, "hole");
+        dwal__json_u64(&json, "from", hole->from);
+        dwal__json_u64(&json, "to", hole->to);
+        dwal__json_bool(&json, "acknowledged", hole->acknowledged);
+        dwal__json_end(&json);
+        return;
+    }
+    char range[DWAL__RANGE_TEXT_SIZE];
+    dwal__range_text(hole->from, hole->to, range);
+    line(DWAL__STYLE_RED, "    %s: lost, and %s", range,
+         hole->acknowledged ? "had been acknowledged"
+                            : "may have been acknowledged or not");
+}
+
+static void salvage_text(const struct dwal__salvage *salvage) {
+    char size[DWAL__SIZE_TEXT], range[DWAL__RANGE_TEXT_SIZE];
+    dwal__cli_size_text(salvage->bytes, size);
+    dwal__range_text(salvage->trim_lsn + 1, salvage->last_lsn, range);
+    line(DWAL__STYLE_BOLD, "salvage: %" PRIu64 " records are whole (%s)%s%s",
+         salvage->records, size, range[0] != '\0' ? ", of " : "", range);
+    if (salvage->trim_lsn > 0)
+        line(DWAL__STYLE_PLAIN, "    up to LSN %" PRIu64 " it was trimmed",
+             salvage->trim_lsn);
+    if (salvage->left_out > 0)
+        line(DWAL__STYLE_PLAIN,
+             "    %" PRIu64 " records that a crash may have given up, and LSNs "
+             "that were given again, are left out",
+             salvage->left_out);
+    if (salvage->strangers > 0)
+        line(DWAL__STYLE_PLAIN,
+             "    %" PRIu64 " files of other logs, and copies, are left out",
+             salvage->strangers);
+    dwal__cli_size_text(salvage->unreadable_bytes, size);
+    if (salvage->unreadable_bytes + salvage->unreadable_files > 0)
+        line(DWAL__STYLE_RED,
+             "    %" PRIu64 " files and %s in others cannot be read",
+             salvage->unreadable_files, size);
+}
+
+void dwal__print_salvage(const struct dwal__check *check,
+                         const struct dwal__salvage *salvage) {
+    if (!check->settings->json)
+        salvage_text(salvage);
+    for (size_t i = 0; i < salvage->hole_count; i++)
+        hole_print(check, &salvage->holes[i]);
+    fflush(stdout);
+}
+
+static void salvaged_json(const struct dwal__check *check,
+                          const struct dwal__salvage *salvage) {
+    struct dwal__json json;
+    dwal__json_begin(&json, stdout, "salvage");
+    dwal__json_bool(&json, "done", !check->settings->dry);
+    dwal__json_string(&json, "directory", check->settings->salvage);
+    dwal__json_u64(&json, "first_lsn", salvage->trim_lsn + 1);
+    dwal__json_u64(&json, "last_lsn", salvage->last_lsn);
+    dwal__json_u64(&json, "records", salvage->records);
+    dwal__json_u64(&json, "bytes", salvage->bytes);
+    dwal__json_u64(&json, "holes", salvage->hole_count);
+    dwal__json_u64(&json, "lost", salvage->lost);
+    dwal__json_u64(&json, "left_out", salvage->left_out);
+    dwal__json_u64(&json, "strangers", salvage->strangers);
+    dwal__json_u64(&json, "unreadable_files", salvage->unreadable_files);
+    dwal__json_u64(&json, "unreadable_bytes", salvage->unreadable_bytes);
+    dwal__json_end(&json);
+}
+
+void dwal__print_salvaged(const struct dwal__check *check,
+                          const struct dwal__salvage *salvage) {
+    if (check->settings->json) {
+        salvaged_json(check, salvage);
+        return;
+    }
+    if (check->settings->dry) {
+        line(DWAL__STYLE_PLAIN, "nothing is made, since -n was given");
+        return;
+    }
+    line(DWAL__STYLE_GREEN,
+         "%s: a log in order, with these %" PRIu64
+         " records and their LSNs%s; nothing was changed in %s",
+         check->settings->salvage, salvage->records,
+         salvage->lost > 0 ? ", and the lost ones named" : "",
+         check->settings->path);
+}
+
 /* ---- the end ---- */
+
+void dwal__print_not_rebuilt(const struct dwal__check *check) {
+    if (!check->settings->json)
+        line(DWAL__STYLE_BOLD,
+             "no header can be made anew: none is damaged, or no whole first "
+             "batch says what it was; walfsck --salvage saves the records");
+}
 
 /* Nothing is damaged, and yet --require asks for more than there is. */
 static bool only_required_missing(const struct dwal__check *check) {
@@ -466,7 +670,11 @@ static void recovery_json(struct dwal__json *json,
     dwal__json_u64(json, "live_segments", settled ? live : 0);
     dwal__json_u64(json, "batches", settled ? batches : 0);
     dwal__json_u64(json, "records",
-                   settled && first <= durable ? durable - first + 1 : 0);
+                   settled && first <= durable
+                       ? durable - first + 1 - dwal__check_stated(recovery)
+                       : 0);
+    dwal__json_u64(json, "stated_lost",
+                   settled ? dwal__check_stated(recovery) : 0);
     uint64_t bytes = 0;
     for (size_t i = 0; i < recovery->segment_count; i++)
         bytes += recovery->segments[i].file_size;

@@ -7,6 +7,7 @@
 #ifndef DWAL_FSCK_PRINT_H
 #define DWAL_FSCK_PRINT_H
 
+#include "../recover/salvage.h"
 #include "check.h"
 #include "undo.h"
 
@@ -52,6 +53,17 @@ void dwal__print_summary(const struct dwal__check *check,
 /* The same for --undo-apply. */
 void dwal__print_undone(const struct dwal__check *check,
                         const struct dwal__undo_done *done);
+
+/* What is whole, and what is lost. */
+void dwal__print_salvage(const struct dwal__check *check,
+                         const struct dwal__salvage *salvage);
+
+/* The new log is there; or would be. */
+void dwal__print_salvaged(const struct dwal__check *check,
+                          const struct dwal__salvage *salvage);
+
+/* Nothing of what --rebuild-header asks for can be done. */
+void dwal__print_not_rebuilt(const struct dwal__check *check);
 
 /* The tool could not do its work, or was cancelled. Returns @status. */
 int dwal__print_error(const struct dwal__check_settings *settings,

@@ -5,6 +5,7 @@
  */
 #include "problem.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -111,7 +112,13 @@ static void kind_text(const struct dwal__finding *finding, char *text,
         snprintf(text, size, ": bit %" PRIu64 " of this byte", finding->other);
         break;
     default:
-        if (finding->os_errno != 0)
+        if (finding->os_errno == ELOOP)
+            snprintf(text, size,
+                     ": it is a symbolic link, which is never "
+                     "followed; put the file itself here");
+        else if (finding->os_errno == EINVAL)
+            snprintf(text, size, ": it is no regular file");
+        else if (finding->os_errno != 0)
             snprintf(text, size, ": %s", strerror(finding->os_errno));
         else if (finding->fault != DWAL__FAULT_NONE)
             snprintf(text, size, ": %s", dwal__fault_text(finding->fault));

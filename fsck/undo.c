@@ -129,6 +129,12 @@ static bool entry_valid(const struct dwal__undo_entry *entry) {
                entry->to <= DWAL__SEGMENT_SIZE_MAX &&
                entry->offset % DWAL__SECTOR_SIZE == 0 &&
                entry->to % DWAL__SECTOR_SIZE == 0;
+    case DWAL__UNDO_PATCH:
+        return named && entry->offset < entry->to &&
+               entry->offset % DWAL__SECTOR_SIZE == 0 &&
+               entry->to % DWAL__SECTOR_SIZE == 0 &&
+               entry->data_size % 2 == 0 &&
+               entry->to - entry->offset == entry->data_size / 2;
     case DWAL__UNDO_DATA:
         return entry->data_size > 0 &&
                entry->data_size % DWAL__SECTOR_SIZE == 0 &&

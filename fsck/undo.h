@@ -30,12 +30,13 @@
  *         10    2  reserved, zero
  *         12    4  size of the data
  *         16    8  segment number, 0 for none
- *         24    8  FILE, MADE: size of the file. TAIL: where the range begins.
- *                  DATA: offset in the file
- *         32    8  TAIL: where the range ends
+ *         24    8  FILE, MADE: size of the file. TAIL, PATCH: where the range
+ *                  begins. DATA: offset in the file
+ *         32    8  TAIL, PATCH: where the range ends
  *         40    8  TAIL: salt of the segment
  *         48    4  FILE: CRC of the first 512 bytes of the file, or of all.
- *                  MADE: CRC of the bytes before its zeros
+ *                  MADE: CRC of the bytes before its zeros. PATCH at offset 0:
+ *                  CRC of the first 512 bytes of the file with the patch
  *         52    4  MADE: how many those are
  *         56    8  reserved, zero
  *
@@ -45,6 +46,8 @@
  *        3  MADE   name was made
  *        4  TAIL   a range of name was overwritten with zeros …
  *        5  DATA   … where this stood; the rest of it was zero before, too
+ *        6  PATCH  a range of name was changed: from the first half of the data
+ *                  to the second
  *
  * The header is written last, so a file that was not finished is none. Names
  * have no "/" and are never followed out of the log's directory.
@@ -108,7 +111,8 @@ enum dwal__undo_kind {
     DWAL__UNDO_MOVED,
     DWAL__UNDO_MADE,
     DWAL__UNDO_TAIL,
-    DWAL__UNDO_DATA
+    DWAL__UNDO_DATA,
+    DWAL__UNDO_PATCH
 };
 
 struct dwal__undo_header {

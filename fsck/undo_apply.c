@@ -29,7 +29,8 @@ struct applier {
     uint8_t *chunk; /* DWAL__UNDO_DATA_MAX bytes, of a segment */
 
     struct dwal__undo_entry *entries; /* all but DATA, in order */
-    uint64_t *places; /* of the entry behind each, in the undo file */
+    uint64_t *places; /* of the entry behind each, in the undo file; of a PATCH,
+                       * of itself */
     size_t count;
     int code; /* why a listing of the directory stopped */
 };
@@ -114,7 +115,8 @@ static int entries_read(struct applier *applier) {
         if (entry.kind != DWAL__UNDO_DATA) {
             entry.data = NULL;
             applier->entries[applier->count] = entry;
-            applier->places[applier->count++] = at;
+            applier->places[applier->count++] =
+                entry.kind == DWAL__UNDO_PATCH ? place : at;
         } else if (!data_fits(applier, &entry)) {
             return file_damaged(applier, place);
         }
@@ -185,7 +187,7 @@ static const struct dwal__undo_entry *entry_find(const struct applier *applier,
 /* What a file is now. */
 enum file_state {
     FILE_ABSENT,
-    FILE_ORIGINAL, /* as it was before the repair */
+    FILE_ORIGINAL, /* as it was before the repair, but for its patches */
     FILE_MADE,     /* as the repair made it */
     FILE_OTHER
 };
@@ -216,6 +218,18 @@ static int made_check(struct applier *applier, const char *name,
     return 0;
 }
 
+/* True if @sum is that of the head of @name with the patch it got. */
+static bool head_patched(const struct applier *applier, const char *name,
+                         uint32_t sum) {
+    for (size_t i = 0; i < applier->count; i++) {
+        const struct dwal__undo_entry *entry = &applier->entries[i];
+        if (entry->kind == DWAL__UNDO_PATCH && entry->offset == 0 &&
+            entry->sum == sum && strcmp(entry->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* What the file @name is; @original is the name it had before the repair. */
 static int file_state(struct applier *applier, const char *name,
                       const char *original, enum file_state *state) {
@@ -231,7 +245,8 @@ static int file_state(struct applier *applier, const char *name,
     const struct dwal__undo_entry *file =
         entry_find(applier, DWAL__UNDO_FILE, original);
     if (file != NULL && identity.size == file->offset &&
-        identity.sum == file->sum) {
+        (identity.sum == file->sum ||
+         head_patched(applier, original, identity.sum))) {
         *state = FILE_ORIGINAL;
         return 0;
     }
@@ -466,6 +481,63 @@ static int tail_restore(struct applier *applier, size_t index) {
     return code;
 }
 
+/* ---- patches ---- */
+
+/* Entry @index once more, with its data, into @patch. */
+static int patch_read(struct applier *applier, size_t index,
+                      struct dwal__undo_entry *patch) {
+    uint64_t at = applier->places[index];
+    uint32_t crc;
+    return entry_read(applier, &at, patch, &crc);
+}
+
+/* Each sector is as it was, or as the repair made it. */
+static int patch_check(struct applier *applier, size_t index) {
+    struct dwal__disk *disk = applier->place->disk;
+    struct dwal__undo_entry patch;
+    int handle;
+    int code = patch_read(applier, index, &patch);
+    if (code == 0)
+        code = tail_open(applier, &patch, DWAL__OPEN_READ, &handle);
+    if (code != 0)
+        return code;
+    size_t size = patch.data_size / 2;
+    ssize_t moved =
+        disk->ops->read(disk, handle, applier->chunk, size, patch.offset);
+    disk->ops->close(disk, handle);
+    if (moved < 0)
+        return read_failed(applier, (int)moved, "read", patch.name);
+    bool known = moved == (ssize_t)size;
+    for (size_t at = 0; known && at < size; at += DWAL__SECTOR_SIZE) {
+        const uint8_t *now = applier->chunk + at;
+        known = memcmp(now, patch.data + at, DWAL__SECTOR_SIZE) == 0 ||
+                memcmp(now, patch.data + size + at, DWAL__SECTOR_SIZE) == 0;
+    }
+    return known ? 0
+                 : log_differs(applier, patch.name,
+                               "has changed where it was mended");
+}
+
+static int patch_restore(struct applier *applier, size_t index) {
+    struct dwal__disk *disk = applier->place->disk;
+    struct dwal__undo_entry patch;
+    int handle;
+    int code = patch_read(applier, index, &patch);
+    if (code == 0)
+        code = tail_open(applier, &patch, DWAL__OPEN_WRITE, &handle);
+    if (code != 0)
+        return code;
+    size_t size = patch.data_size / 2;
+    ssize_t moved =
+        disk->ops->write(disk, handle, patch.data, size, patch.offset);
+    code = moved < 0 ? write_failed(applier, (int)moved, "write", patch.name)
+                     : tail_sync(applier, handle, &patch);
+    disk->ops->close(disk, handle);
+    if (code == 0)
+        applier->done->bytes_restored += size;
+    return code;
+}
+
 /* ---- all of it ---- */
 
 static int log_check(struct applier *applier) {
@@ -483,6 +555,8 @@ static int log_check(struct applier *applier) {
             code = made_state_check(applier, entry);
         else if (entry->kind == DWAL__UNDO_TAIL)
             code = tail_check(applier, i);
+        else if (entry->kind == DWAL__UNDO_PATCH)
+            code = patch_check(applier, i);
     }
     return code;
 }
@@ -536,6 +610,8 @@ static int log_restore(struct applier *applier) {
             code = moved_restore(applier, entry);
         else if (entry->kind == DWAL__UNDO_TAIL)
             code = tail_restore(applier, i);
+        else if (entry->kind == DWAL__UNDO_PATCH)
+            code = patch_restore(applier, i);
     }
     if (code != 0 || !cut || (applier->header.flags & DWAL__UNDO_FLAGGED) != 0)
         return code;

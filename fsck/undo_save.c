@@ -161,6 +161,21 @@ static int tail_save(struct saver *saver,
     return code;
 }
 
+/* ---- patches ---- */
+
+static int patch_save(struct saver *saver,
+                      const struct dwal__repair_step *step) {
+    struct dwal__undo_entry entry = entry_of(DWAL__UNDO_PATCH, step->name);
+    entry.segment = step->segment;
+    entry.offset = step->from;
+    entry.to = step->to;
+    entry.data = step->data;
+    entry.data_size = (uint32_t)(2 * step->bytes);
+    if (step->from == 0)
+        entry.sum = dwal__crc32(0, step->data + step->bytes, DWAL__SECTOR_SIZE);
+    return entry_add(saver, &entry);
+}
+
 /* ---- the steps ---- */
 
 static int step_save(struct saver *saver,
@@ -182,6 +197,8 @@ static int step_save(struct saver *saver,
         return entry_add(saver, &entry);
     case DWAL__REPAIR_WIPE:
         return tail_save(saver, step);
+    case DWAL__REPAIR_PATCH:
+        return patch_save(saver, step);
     case DWAL__REPAIR_FLAG:
     case DWAL__REPAIR_UNFLAG:
         break;

@@ -17,45 +17,60 @@
 #include "cli.h"
 #include "fix.h"
 #include "print.h"
+#include "rescue.h"
 
 static const char help[] =
     "usage: walfsck [-n | -p | -y] [OPTION]... DIR\n"
+    "       walfsck --salvage NEWDIR [OPTION]... DIR\n"
     "       walfsck --undo-apply FILE DIR\n"
     "\n"
     "Checks the log in DIR: the files, every batch and every record. Without "
-    "-p "
-    "and -y\n"
-    "it only looks and changes no byte. The log must not be open.\n"
+    "-p\n"
+    "and -y it only looks and changes no byte. The log must not be open.\n"
     "\n"
     "  -n                 only look (the default)\n"
     "  -p                 remove a torn tail, which is what a crash leaves, "
-    "and "
-    "nothing\n"
-    "                     else; records in it may have been acknowledged\n"
-    "  -y                 make the log usable whatever is wrong: end it before "
-    "the\n"
-    "                     first damage, and give up what lies behind\n"
+    "and\n"
+    "                     nothing else; records in it may have been "
+    "acknowledged\n"
+    "  -y                 make the log usable whatever is wrong: put back "
+    "what\n"
+    "                     checksums prove, a flipped bit or a header, end the "
+    "log\n"
+    "                     before other damage, and give up what lies behind\n"
+    "      --rebuild-header  make damaged segment headers anew that the\n"
+    "                     segment's batches prove in number, salt and sizes;\n"
+    "                     alone, or with -y\n"
+    "      --salvage NEWDIR  make a new log in NEWDIR of every record that is\n"
+    "                     still whole, with its LSN; what is lost is named, "
+    "here\n"
+    "                     and in the new log. Nothing is changed in DIR; with\n"
+    "                     -n, nothing is made\n"
     "      --strict       exit 4 for a torn tail that is left, too\n"
     "      --require LSN  exit 4 if the log ends before LSN, which somebody "
-    "knows "
-    "to\n"
-    "                     have been acknowledged; nothing is repaired then\n"
-    "      --undo FILE    save what -p and -y overwrite in FILE instead of in "
+    "knows\n"
+    "                     to have been acknowledged; nothing is repaired then\n"
+    "      --undo FILE    save what a repair overwrites in FILE instead of in "
     "DIR\n"
     "      --undo-apply FILE  put back what was saved in FILE\n"
-    "      --json         one object a line; the last is of the kind "
-    "\"summary\", or\n"
-    "                     \"error\" if the work could not be done\n"
+    "  -j N               check N segments at once, 1 to 64; what is found is\n"
+    "                     the same\n"
+    "      --json         one object a line, one a second about the progress; "
+    "the\n"
+    "                     last is of the kind \"summary\", or \"error\" if the "
+    "work\n"
+    "                     could not be done\n"
     "  -v, --verbose      notes, too: files that are no part of the log\n"
     "  -C FD              lines \"PERCENT DONE TOTAL\" to this file "
     "descriptor\n"
     "      --color=WHEN   auto, always or never\n"
     "      --help, --version\n"
     "\n"
-    "Whatever is overwritten is saved and synced before, and the command that "
-    "puts it\n"
-    "back is printed. A repair that was interrupted is finished by running it "
-    "again.\n"
+    "What would be lost is said before anything is done. What is overwritten "
+    "is saved\n"
+    "and synced before, and the command that puts it back is printed. A "
+    "repair or a\n"
+    "salvage that was interrupted is finished by running it again.\n"
     "\n"
     "exit status, a sum of:\n"
     "   0  the log is in order, or its tail is torn, which needs no repair\n"
@@ -69,6 +84,7 @@ static const char help[] =
     "  walfsck /var/lib/x/log            # how is it?\n"
     "  walfsck -p /var/lib/x/log         # after a crash, from a script\n"
     "  walfsck --require 1042 /var/lib/x/log && echo nothing lost\n"
+    "  walfsck --salvage /backup/x.log /var/lib/x/log    # what is left of it\n"
     "  walfsck -y --undo /backup/x.undo /var/lib/x/log   # the last resort\n"
     "  walfsck --undo-apply /backup/x.undo /var/lib/x/log\n";
 
@@ -92,7 +108,8 @@ static int look(struct dwal__check *check, bool *permitted,
     if (code != DWAL_OK)
         return code;
     dwal__print_verdict(check);
-    *permitted = check->settings->permit != DWAL__PERMIT_NEVER;
+    *permitted = check->settings->permit != DWAL__PERMIT_NEVER ||
+                 check->settings->rebuild;
     for (size_t i = 0; i < check->problem_count; i++)
         if (!dwal__print_problem(check, &check->problems[i]))
             *permitted = false;
@@ -115,6 +132,11 @@ static int repair(struct dwal__check *check, struct dwal__print_result *result,
                                  DWAL__EXIT_ERROR | DWAL__EXIT_DAMAGED);
     }
     int code = dwal__fix_run(check, undo, &error);
+    result->repaired = code == DWAL_OK && undo[0] != '\0';
+    if (code == DWAL_OK && !result->repaired) {
+        dwal__print_not_rebuilt(check);
+        return dwal__check_status(check);
+    }
     if (code == DWAL_OK)
         code = look(check, &permitted, &error);
     if (code != DWAL_OK)
@@ -122,10 +144,11 @@ static int repair(struct dwal__check *check, struct dwal__print_result *result,
                                  code == DWAL_EAGAIN
                                      ? DWAL__EXIT_CANCELLED
                                      : DWAL__EXIT_ERROR | DWAL__EXIT_DAMAGED);
-    result->repaired = true;
-    result->undo = undo[0] != '\0' ? undo : NULL;
+    result->undo = undo;
     return DWAL__EXIT_REPAIRED | dwal__check_status(check);
 }
+
+#define STATUS_FAILED (DWAL__EXIT_ERROR | DWAL__EXIT_CANCELLED)
 
 static int check_log(struct dwal__check *check) {
     struct dwal_error error;
@@ -141,8 +164,13 @@ static int check_log(struct dwal__check *check) {
                       result.verdict == DWAL__VERDICT_CORRUPT;
     if (repairable && permitted) {
         result.status = repair(check, &result, undo);
-        if (!result.repaired)
+        if ((result.status & STATUS_FAILED) != 0)
             return result.status;
+    } else if (check->settings->salvage != NULL) {
+        code = dwal__rescue_run(check, &error);
+        if (code != DWAL_OK)
+            return dwal__print_error(check->settings, &error,
+                                     code_status(code));
     } else if (repairable) {
         dwal__fix_preview(check);
     }
@@ -189,6 +217,8 @@ enum {
     OPTION_REQUIRE,
     OPTION_UNDO,
     OPTION_UNDO_APPLY,
+    OPTION_SALVAGE,
+    OPTION_REBUILD,
     OPTION_JSON,
     OPTION_COLOR,
     OPTION_HELP,
@@ -200,6 +230,8 @@ static const struct option options[] = {
     {"require", required_argument, NULL, OPTION_REQUIRE},
     {"undo", required_argument, NULL, OPTION_UNDO},
     {"undo-apply", required_argument, NULL, OPTION_UNDO_APPLY},
+    {"salvage", required_argument, NULL, OPTION_SALVAGE},
+    {"rebuild-header", no_argument, NULL, OPTION_REBUILD},
     {"json", no_argument, NULL, OPTION_JSON},
     {"verbose", no_argument, NULL, 'v'},
     {"color", required_argument, NULL, OPTION_COLOR},
@@ -215,6 +247,7 @@ static bool mode_set(struct dwal__check_settings *settings, int *mode,
         return false;
     }
     *mode = option;
+    settings->dry = option == 'n';
     settings->permit = option == 'y'   ? DWAL__PERMIT_YES
                        : option == 'p' ? DWAL__PERMIT_PREEN
                                        : DWAL__PERMIT_NEVER;
@@ -242,6 +275,27 @@ static bool path_set(const char **path, const char *option) {
     return false;
 }
 
+/* The path of the new log, from optarg. */
+static bool salvage_set(struct dwal__check_settings *settings) {
+    size_t length = strlen(optarg);
+    while (length > 1 && optarg[length - 1] == '/')
+        optarg[--length] = '\0'; /* as shells complete it */
+    settings->salvage = optarg;
+    if (dwal__rescue_path_valid(optarg))
+        return true;
+    dwal__cli_usage("--salvage: no new log can be named '%s'", optarg);
+    return false;
+}
+
+static bool threads_set(struct dwal__check_settings *settings,
+                        const char *text) {
+    uint64_t threads;
+    if (!dwal__cli_number("-j", text, 1, DWAL__RECOVER_THREADS_MAX, &threads))
+        return false;
+    settings->threads = (unsigned)threads;
+    return true;
+}
+
 /* One option. False: it is wrong, which has been told. */
 static bool option_take(struct dwal__check_settings *settings, int *mode,
                         int option) {
@@ -255,6 +309,8 @@ static bool option_take(struct dwal__check_settings *settings, int *mode,
         return true;
     case 'C':
         return progress_set(settings, optarg);
+    case 'j':
+        return threads_set(settings, optarg);
     case OPTION_STRICT:
         settings->strict = true;
         return true;
@@ -266,6 +322,11 @@ static bool option_take(struct dwal__check_settings *settings, int *mode,
         return path_set(&settings->undo, "--undo");
     case OPTION_UNDO_APPLY:
         return path_set(&settings->undo_apply, "--undo-apply");
+    case OPTION_SALVAGE:
+        return salvage_set(settings);
+    case OPTION_REBUILD:
+        settings->rebuild = true;
+        return true;
     case OPTION_JSON:
         settings->json = true;
         return true;
@@ -280,12 +341,18 @@ static bool option_take(struct dwal__check_settings *settings, int *mode,
 /* What options do not fit together. */
 static bool settings_valid(const struct dwal__check_settings *settings,
                            int mode) {
-    if (settings->undo != NULL && settings->permit == DWAL__PERMIT_NEVER)
-        dwal__cli_usage("--undo needs -p or -y");
-    else if (settings->undo_apply != NULL &&
-             (mode != 0 || settings->undo != NULL || settings->require ||
-              settings->strict))
+    bool repairs = settings->permit != DWAL__PERMIT_NEVER || settings->rebuild;
+    if (settings->undo_apply != NULL &&
+        (mode != 0 || settings->undo != NULL || settings->require ||
+         settings->strict || settings->rebuild || settings->salvage != NULL))
         dwal__cli_usage("--undo-apply goes alone: no other repair");
+    else if (settings->salvage != NULL && repairs)
+        dwal__cli_usage("--salvage changes nothing in DIR, and goes with no "
+                        "repair");
+    else if (settings->rebuild && (mode == 'n' || mode == 'p'))
+        dwal__cli_usage("--rebuild-header goes alone or with -y");
+    else if (settings->undo != NULL && !repairs)
+        dwal__cli_usage("--undo needs -p, -y or --rebuild-header");
     else
         return true;
     return false;
@@ -296,8 +363,9 @@ static int settings_parse(struct dwal__check_settings *settings, int argc,
                           char **argv) {
     int mode = 0;
     int option;
-    *settings = (struct dwal__check_settings){.progress_fd = -1};
-    while ((option = getopt_long(argc, argv, "npyvC:", options, NULL)) != -1) {
+    *settings = (struct dwal__check_settings){.progress_fd = -1, .threads = 1};
+    while ((option = getopt_long(argc, argv, "npyvC:j:", options, NULL)) !=
+           -1) {
         if (option == OPTION_HELP) {
             fputs(help, stdout);
             return DWAL__EXIT_CLEAN;
@@ -315,7 +383,9 @@ static int settings_parse(struct dwal__check_settings *settings, int argc,
         return dwal__cli_usage(optind == argc ? "which directory?"
                                               : "one directory at a time");
     settings->path = argv[optind];
-    if (strlen(settings->path) >= DWAL__FIX_PATH_SIZE - 256)
+    if (strlen(settings->path) >= DWAL__FIX_PATH_SIZE - 256 ||
+        (settings->salvage != NULL &&
+         strlen(settings->salvage) >= DWAL__FIX_PATH_SIZE - 256))
         return dwal__cli_usage("the path is too long");
     return -1;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Planning a repair, from the inside: what repair.c, repair_tail.c,
- * repair_lsn.c and repair_cut.c share.
+ * Planning a repair, from the inside: what repair.c, repair_mend.c,
+ * repair_tail.c, repair_lsn.c and repair_cut.c share.
  */
 #ifndef DWAL_RECOVER_PLANNER_H
 #define DWAL_RECOVER_PLANNER_H
 
+#include "overlay.h"
 #include "repair.h"
 
 #define DWAL__PLAN_CHUNK_SIZE ((size_t)1 << 20)
@@ -75,8 +76,34 @@ int dwal__plan_lsn_known(struct dwal__planner *planner, uint64_t *lsn);
 bool dwal__plan_segment_ours(const struct dwal__planner *planner,
                              const struct dwal__found_segment *segment);
 
-
 /* All of a CUT. */
 int dwal__plan_cut(struct dwal__planner *planner);
+
+/* ---- repair_mend.c ---- */
+
+/* What can be mended, and how the log will be then. Free with
+ * dwal__mending_release. */
+struct dwal__mending {
+    const struct dwal__repair_options *options;
+    struct dwal_error *error;
+    struct dwal__overlay *overlay; /* shows the patches */
+    bool recovered;
+    struct dwal__recovery recovery; /* over the overlay */
+    struct dwal__repair_step *patches;
+    size_t count;
+    size_t capacity;
+};
+
+/* Fills @mending. Without patches neither overlay nor recovery mean anything. */
+int dwal__mending_find(const struct dwal__repair_options *options,
+                       const struct dwal__recovery *recovery,
+                       struct dwal__mending *mending, struct dwal_error *error);
+
+/* Puts the patches in front of the steps of @plan, but behind its flag, and
+ * leaves none in @mending. */
+int dwal__mending_take(struct dwal__mending *mending,
+                       struct dwal__repair_plan *plan);
+
+void dwal__mending_release(struct dwal__mending *mending);
 
 #endif

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "chain.h"
+#include "crew.h"
 #include "feed.h"
 #include "report.h"
 #include "scan.h"
@@ -30,7 +31,9 @@ struct context {
     struct dwal__found_segment **starts; /* by predecessor, then its end */
     size_t start_count;
     struct dwal__found_segment *end; /* NULL: no live end */
+    struct dwal__crew crew;          /* what was scanned ahead of its turn */
 
+    uint64_t ahead;    /* bytes read by the crew and not taken yet */
     uint64_t reported; /* bytes, to the progress hook */
     uint64_t expected; /* bytes in all, an estimate */
     bool cancelled;
@@ -339,20 +342,63 @@ static bool unwritten(const struct context *context,
            segment->header.epoch == end->header.epoch;
 }
 
-static int segment_scan(void *argument, struct dwal__found_segment *segment) {
-    struct context *context = argument;
+static struct dwal__scan scan_of(const struct context *context,
+                                 const struct dwal__found_segment *segment) {
     size_t first = starts_from(context, segment->number);
     size_t last = first;
     while (last < context->start_count &&
            context->starts[last]->start.previous_segment == segment->number)
         last++;
-    struct dwal__scan scan = {.names = context->starts + first,
-                              .name_count = last - first,
-                              .whole = verify_all(context),
-                              .unwritten = unwritten(context, segment)};
+    return (struct dwal__scan){.names = context->starts + first,
+                               .name_count = last - first,
+                               .whole = verify_all(context),
+                               .unwritten = unwritten(context, segment)};
+}
+
+/* What a thread of the crew found in @segment; NULL if none looked, or if more
+ * is known by now than it knew. */
+static struct dwal__crew_job *
+crew_find(struct context *context, const struct dwal__found_segment *segment,
+          const struct dwal__scan *scan) {
+    for (size_t i = 0; i < context->crew.count && !scan->unwritten; i++)
+        if (context->crew.jobs[i].segment == segment)
+            return &context->crew.jobs[i];
+    return NULL;
+}
+
+static int crew_take(struct context *context,
+                     struct dwal__found_segment *segment,
+                     struct dwal__crew_job *job) {
+    struct dwal__recovery *recovery = context->recovery;
+    recovery->bytes_read += job->bytes_read;
+    if (job->error != 0)
+        return job->error;
+    bool fits = segment->fits, fits_known = segment->fits_known;
+    *segment = job->found;
+    segment->fits = fits; /* what its own predecessor said of it */
+    segment->fits_known = fits_known;
+    job->taken = true;
+    for (size_t i = 0; i < job->scan.name_count; i++) {
+        job->scan.names[i]->fits = job->fits[i];
+        job->scan.names[i]->fits_known = true;
+    }
+    dwal__watermark_raise(&recovery->watermark, &job->evidence);
+    return 0;
+}
+
+static int segment_scan(void *argument, struct dwal__found_segment *segment) {
+    struct context *context = argument;
+    struct dwal__scan scan = scan_of(context, segment);
+    struct dwal__crew_job *job = crew_find(context, segment, &scan);
     uint64_t offset;
-    int error = dwal__segment_scan(&context->feed, segment, &scan,
+    int error;
+    if (job != NULL) {
+        error = crew_take(context, segment, job);
+        offset = job->offset;
+    } else {
+        error = dwal__segment_scan(&context->feed, segment, &scan,
                                    &context->recovery->watermark, &offset);
+    }
     return error == 0 ? DWAL_OK
                       : segment_failed(context, segment->number, offset, error);
 }
@@ -395,6 +441,57 @@ static int live_verify(struct context *context, bool *broken) {
     return DWAL_OK;
 }
 
+/* Non-zero: cancelled. */
+static int progress_tell(struct context *context) {
+    const struct dwal__recover_hooks *hooks = &context->options->hooks;
+    uint64_t done = context->recovery->bytes_read + context->ahead;
+    if (hooks->progress == NULL || done < context->reported + PROGRESS_BYTES)
+        return 0;
+    context->reported = done;
+    if (context->expected < done)
+        context->expected = done;
+    context->cancelled =
+        hooks->progress(hooks->argument, done, context->expected) != 0;
+    return context->cancelled;
+}
+
+/* Bytes that a thread of the crew has read. They count as read once they are
+ * taken; until then they are only shown. */
+static int crew_moved(void *argument, uint64_t bytes) {
+    struct context *context = argument;
+    context->ahead += bytes;
+    return progress_tell(context);
+}
+
+/* Where all is verified anyway, several threads may look at all segments before
+ * recovery asks for them, one by one and in its own order. */
+static int crew_scan(struct context *context) {
+    struct dwal__recovery *recovery = context->recovery;
+    struct dwal__crew *crew = &context->crew;
+    if (!verify_all(context) || context->options->threads < 2)
+        return DWAL_OK;
+    *crew = (struct dwal__crew){
+        .disk = context->options->disk,
+        .dir = context->options->dir,
+        .threads = context->options->threads,
+        .moved = crew_moved,
+        .argument = context,
+        .jobs = calloc(recovery->segment_count + 1, sizeof *crew->jobs)};
+    if (crew->jobs == NULL)
+        return out_of_memory(context);
+    for (size_t i = recovery->segment_count; i-- > 0;) {
+        const struct dwal__found_segment *segment = &recovery->segments[i];
+        if (segment->well_formed)
+            crew->jobs[crew->count++] = (struct dwal__crew_job){
+                .segment = segment, .scan = scan_of(context, segment)};
+    }
+    int error = dwal__crew_run(crew);
+    context->ahead = 0;
+    if (context->cancelled)
+        return disk_failed(context, NULL, 0, 0, -ECANCELED);
+    return error == 0 ? DWAL_OK : out_of_memory(context);
+}
+
 /* Each round scans at least one segment more than the one before. What stands
  * above the end has no say in where it is, and is looked at last. */
 static int end_find(struct context *context) {
@@ -404,7 +501,7 @@ static int end_find(struct context *context) {
                                 .evidence = &recovery->watermark,
                                 .scan = segment_scan,
                                 .argument = context};
-    int code = DWAL_OK;
+    int code = crew_scan(context);
     bool broken = true;
     while (code == DWAL_OK && broken) {
         broken = false;
@@ -423,16 +520,8 @@ static int end_find(struct context *context) {
 
 static int bytes_moved(void *argument, uint64_t bytes) {
     struct context *context = argument;
-    const struct dwal__recover_hooks *hooks = &context->options->hooks;
-    uint64_t done = context->recovery->bytes_read += bytes;
-    if (hooks->progress == NULL || done - context->reported < PROGRESS_BYTES)
-        return 0;
-    context->reported = done;
-    if (context->expected < done)
-        context->expected = done;
-    context->cancelled =
-        hooks->progress(hooks->argument, done, context->expected) != 0;
-    return context->cancelled;
+    context->recovery->bytes_read += bytes;
+    return progress_tell(context);
 }
 
 /* What will be read: the highest started segment and those above it, and of the
@@ -611,6 +700,7 @@ int dwal__recover(const struct dwal__recover_options *options,
         code = recover_conclude(&context);
     dwal__feed_release(&context.feed);
     dwal__listing_release(&context.listing);
+    dwal__crew_release(&context.crew);
     free(context.starts);
     if (code != DWAL_OK)
         dwal__recovery_release(recovery);

@@ -14,49 +14,49 @@
 
 /* One .wal file, as it was found. */
 struct dwal__found_segment {
-    uint64_t number;    /* from the name */
-    uint64_t file_size; /* bytes */
-    bool well_formed;   /* @header may be used */
+    uint64_t number;        /* from the name */
+    uint64_t file_size;     /* bytes */
+    bool well_formed;       /* @header may be used */
     enum dwal__fault fault; /* why it is not */
     struct dwal__segment_header header;
 
-    bool started;       /* the first batch is valid; @start etc. are set */
+    bool started; /* the first batch is valid; @start etc. are set */
     struct dwal__start start; /* metadata pointer is NULL: see @metadata */
-    uint64_t first_lsn; /* that the start goes on with */
+    uint64_t first_lsn;       /* that the start goes on with */
     uint64_t found_lsn; /* of the first batch; what lies between is lost, and
                          * the start says so (SPEC 6.1) */
     struct dwal__watermark first_watermark; /* what the first batch says */
     bool fits_known; /* the predecessor that the start names was scanned … */
     bool fits;       /* … and the start fits a batch of its run (SPEC 7.5) */
 
-    bool scanned;       /* the run and what is behind it were looked at */
-    uint64_t run_end;   /* offset behind the run's last batch */
-    uint64_t run_lsn;   /* last LSN of the run */
-    uint32_t run_link;  /* CRC of the run's last batch header */
+    bool scanned;      /* the run and what is behind it were looked at */
+    uint64_t run_end;  /* offset behind the run's last batch */
+    uint64_t run_lsn;  /* last LSN of the run */
+    uint32_t run_link; /* CRC of the run's last batch header */
     uint64_t run_batches;
-    uint64_t run_records;   /* application records */
-    bool run_witness;       /* last batch: only marks and closes … */
-    bool run_covered;       /* … and its watermark is its own place */
-    bool run_closed;        /* last batch ends with a close */
-    uint64_t trim_lsn;      /* the largest trim point in the run */
-    uint8_t *metadata;      /* the latest blob in the run; NULL: none */
+    uint64_t run_records; /* application records */
+    bool run_witness;     /* last batch: only marks and closes … */
+    bool run_covered;     /* … and its watermark is its own place */
+    bool run_closed;      /* last batch ends with a close */
+    uint64_t trim_lsn;    /* the largest trim point in the run */
+    uint8_t *metadata;    /* the latest blob in the run; NULL: none */
     uint32_t metadata_size;
     enum dwal__fault end_fault; /* what stands at run_end; NONE if the batch's
                                  * header is readable: then see @end_batch.
                                  * SHORT if the run fills the file */
     struct dwal__batch_fault end_batch;
-    bool end_newer;             /* it takes a newer dwal to tell (SPEC 8) */
-    bool flipped;               /* SPEC 7.8 */
-    uint64_t flipped_offset;    /* byte in the segment */
-    unsigned flipped_bit;       /* 0 to 7 */
-    bool left_over;             /* a readable (or newer) header stands at the
+    bool end_newer;            /* it takes a newer dwal to tell (SPEC 8) */
+    bool flipped;              /* SPEC 7.8 */
+    uint64_t flipped_offset;   /* byte in the segment */
+    unsigned flipped_bit;      /* 0 to 7 */
+    bool left_over;            /* a readable (or newer) header stands at the
                                  * run's end or behind it */
-    uint64_t left_over_offset;  /* the first of them */
-    uint64_t left_over_lsn;     /* the largest last LSN in them */
+    uint64_t left_over_offset; /* the first of them */
+    uint64_t left_over_lsn;    /* the largest last LSN in them */
 
-    bool live;                /* part of the log */
-    uint64_t live_end;        /* offset behind its last kept batch */
-    uint64_t live_lsn;        /* last LSN that is kept */
+    bool live;         /* part of the log */
+    uint64_t live_end; /* offset behind its last kept batch */
+    uint64_t live_lsn; /* last LSN that is kept */
 };
 
 /* Everything recovery knows. Zero-initialise; free with
@@ -77,16 +77,16 @@ struct dwal__recovery {
     uint8_t metadata[DWAL__METADATA_SIZE_MAX];
     struct dwal__watermark watermark; /* W, the largest evidence */
 
-    bool undecidable;      /* a range is undecidable … */
+    bool undecidable; /* a range is undecidable … */
     uint64_t undecidable_from;
     uint64_t undecidable_to; /* UINT64_MAX: open above */
-    uint64_t lost_from;    /* lost-records: … */
-    uint64_t lost_to;      /* … these; from > to when only system records are */
-    uint64_t missing;      /* missing-segment: its number */
+    uint64_t lost_from;      /* lost-records: … */
+    uint64_t lost_to; /* … these; from > to when only system records are */
+    uint64_t missing; /* missing-segment: its number */
     struct dwal__position damage; /* where it is, for messages */
 
-    uint64_t epoch_max;      /* largest epoch in any header */
-    uint64_t number_max;     /* largest number of any .wal or .spare */
+    uint64_t epoch_max;  /* largest epoch in any header */
+    uint64_t number_max; /* largest number of any .wal or .spare */
 
     struct dwal__found_segment *segments; /* ascending */
     size_t segment_count;
@@ -106,13 +106,18 @@ struct dwal__recover_hooks {
     void (*finding)(void *argument, const struct dwal__finding *finding);
 };
 
+#define DWAL__RECOVER_THREADS_MAX 64u
+
 struct dwal__recover_options {
     struct dwal__disk *disk;
-    int dir;              /* handle from disk->ops->dir_open */
-    bool sync;            /* SPEC 7: make durable what is read (needs no write
+    int dir;               /* handle from disk->ops->dir_open */
+    bool sync;             /* SPEC 7: make durable what is read (needs no write
                            * permission); readers of a live log do not */
     uint64_t verify_bytes; /* read at least the newest so many bytes of the
                             * live log; UINT64_MAX: everything */
+    /* Threads that scan segments, where all of the log is verified; 0 and 1:
+     * none but the caller's. What is found does not depend on them. */
+    unsigned threads; /* DWAL__RECOVER_THREADS_MAX at most */
     struct dwal__recover_hooks hooks;
 };
 

@@ -49,6 +49,8 @@ struct dwal__repair_step *dwal__plan_add(struct dwal__planner *planner,
 }
 
 void dwal__repair_plan_release(struct dwal__repair_plan *plan) {
+    for (size_t i = 0; i < plan->step_count; i++)
+        free(plan->steps[i].data);
     free(plan->steps);
     memset(plan, 0, sizeof *plan);
 }
@@ -186,6 +188,8 @@ static int plan_any(struct dwal__planner *planner) {
         code = lock_read(planner);
     if (code != 0)
         return code;
+    planner->plan->kept = planner->recovery->end.segment != 0;
+    planner->plan->kept_lsn = planner->recovery->durable_lsn;
     switch (planner->recovery->verdict) {
     case DWAL__VERDICT_TORN:
         return dwal__plan_tails(planner);
@@ -200,23 +204,42 @@ static int plan_any(struct dwal__planner *planner) {
     return 0;
 }
 
-int dwal__repair_plan_make(const struct dwal__repair_options *options,
-                           const struct dwal__recovery *recovery,
-                           struct dwal__repair_plan *plan,
-                           struct dwal_error *error) {
+static int plan_make(const struct dwal__repair_options *options,
+                     const struct dwal__recovery *recovery,
+                     struct dwal__repair_plan *plan, struct dwal_error *error) {
     struct dwal__planner planner = {.options = options,
                                     .recovery = recovery,
                                     .plan = plan,
                                     .error = error,
                                     .chunk = malloc(DWAL__PLAN_CHUNK_SIZE)};
-    memset(plan, 0, sizeof *plan);
     int code = planner.chunk != NULL ? plan_any(&planner)
                                      : dwal__plan_no_memory(&planner);
-    if (code != 0)
-        dwal__repair_plan_release(plan);
     for (size_t i = 0; i < planner.name_count; i++)
         free(planner.names[i]);
     free(planner.names);
     free(planner.chunk);
+    return code;
+}
+
+int dwal__repair_plan_make(const struct dwal__repair_options *options,
+                           const struct dwal__recovery *recovery,
+                           struct dwal__repair_plan *plan,
+                           struct dwal_error *error) {
+    struct dwal__mending mending;
+    struct dwal__repair_options over = *options;
+    memset(plan, 0, sizeof *plan);
+    plan->lost_from = 1;
+    int code = dwal__mending_find(options, recovery, &mending, error);
+    if (code == 0 && mending.count > 0) {
+        over.disk = dwal__overlay_disk(mending.overlay);
+        recovery = &mending.recovery;
+    }
+    if (code == 0 && (options->mend & DWAL__MEND_ONLY) == 0)
+        code = plan_make(&over, recovery, plan, error);
+    if (code == 0)
+        code = dwal__mending_take(&mending, plan);
+    dwal__mending_release(&mending);
+    if (code != 0)
+        dwal__repair_plan_release(plan);
     return code;
 }

@@ -27,6 +27,16 @@
  * made first whose start is a *reset* (SPEC 6.1) behind the largest known
  * LSN, so that no LSN is ever given twice.
  *
+ * Before either, what checksums prove can be MENDED, if options.mend asks for
+ * it: one bit at the end of a run that makes the batch there valid again (SPEC
+ * 7.8), and a segment header that its batches prove (rebuild.h). Nothing is lost
+ * by that. TAIL and CUT then are planned for the log as it is with these
+ * patches, over a disk that shows them (overlay.h); a patch in a segment that
+ * would be no part of the log even so is not made. A damage of many bits looks
+ * like one flipped bit once in so many times: 2^32 over the bits that one
+ * checksum covers. Bits that would be put back wrongly more often than once in
+ * DWAL__MEND_ODDS_MIN times are not.
+ *
  * Interrupted at any write, and run again, a repair ends with the same bytes.
  * Why:
  *
@@ -76,14 +86,26 @@
 enum dwal__repair_kind {
     DWAL__REPAIR_NOTHING, /* the verdict asks for none, or allows none */
     DWAL__REPAIR_TAIL,
-    DWAL__REPAIR_CUT
+    DWAL__REPAIR_CUT,
+    DWAL__REPAIR_MEND /* patches, and nothing else is needed */
 };
+
+/* What a repair may mend: a sum. */
+enum dwal__mend {
+    DWAL__MEND_BITS = 1,
+    DWAL__MEND_HEADERS = 2, /* those of which every field is proven */
+    DWAL__MEND_FORGED = 4,  /* those, too, whose time, epoch and predecessor
+                             * are not */
+    DWAL__MEND_ONLY = 8     /* no TAIL and no CUT */
+};
+#define DWAL__MEND_ODDS_MIN 4096u
 
 enum dwal__repair_action {
     DWAL__REPAIR_FLAG,  /* make the flag file */
     DWAL__REPAIR_MOVE,  /* @name gets the name @target */
     DWAL__REPAIR_MAKE,  /* @name is made: LOCK, or a segment */
     DWAL__REPAIR_WIPE,  /* [@from, @to) of @name becomes zeros */
+    DWAL__REPAIR_PATCH, /* … becomes @data */
     DWAL__REPAIR_UNFLAG /* remove the flag file */
 };
 
@@ -92,11 +114,19 @@ struct dwal__repair_step {
     char name[DWAL__REPAIR_NAME_SIZE];
     char target[DWAL__REPAIR_NAME_SIZE]; /* MOVE */
     uint64_t segment; /* its number; 0: the file is no segment */
-    uint64_t bytes;   /* MOVE, MAKE: of the file; WIPE: of the range */
+    uint64_t bytes;   /* MOVE, MAKE: of the file; WIPE, PATCH: of the range */
     /* WIPE: of the file; MAKE: to be written. LOCK: only the UUID counts. */
     struct dwal__segment_header header;
-    uint64_t from; /* WIPE, a block boundary */
+    uint64_t from; /* WIPE, a block boundary; PATCH, that of a sector */
     uint64_t to;
+    /* PATCH: what stands there, and behind it what will, @bytes each. */
+    uint8_t *data;
+    unsigned bit_count;  /* of the bits put back; 0: a header */
+    uint64_t bit_offset; /* of the first: its byte in the file … */
+    unsigned bit;        /* … and which of it, 0 to 7 */
+    uint32_t odds;       /* damage of many bits looks like it once in so many
+                          * times */
+    bool proven;         /* a header: every field is */
     /* MAKE: a start follows the header, a reset behind this LSN. */
     bool reset;
     uint64_t reset_lsn;
@@ -113,6 +143,9 @@ struct dwal__repair_plan {
     uint64_t lost_from;    /* LSNs; from > to: none that is known */
     uint64_t lost_to;      /* UINT64_MAX: open above */
     uint64_t lost_records; /* as far as headers tell */
+    uint64_t patches;      /* PATCH steps */
+    bool kept;             /* the log keeps its end; else it begins anew … */
+    uint64_t kept_lsn;     /* … behind this */
     uint64_t wiped_bytes;
     uint64_t moved_files;
     uint64_t moved_bytes;
@@ -128,6 +161,8 @@ struct dwal__repair_options {
     struct dwal__uuid uuid; /* random: where no file tells the log's own */
     uint64_t salts[2];      /* random: for the segments that are made */
     uint64_t now_ns;        /* wall clock */
+    unsigned mend;          /* enum dwal__mend */
+    unsigned threads;       /* for the recoveries that mending takes */
     void *argument;
     /* Asked between steps and every few MiB; true: stop. May be NULL. */
     bool (*cancelled)(void *argument);

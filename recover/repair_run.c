@@ -256,6 +256,26 @@ static int step_wipe(const struct dwal__repair_options *options,
                       : 0;
 }
 
+/* ---- patches ---- */
+
+/* One write; each sector of it is as it was or as it will be. */
+static int step_patch(const struct dwal__repair_options *options,
+                      const struct dwal__repair_step *step,
+                      struct dwal_error *error) {
+    struct dwal__disk *disk = options->disk;
+    int handle =
+        disk->ops->open(disk, options->dir, step->name, DWAL__OPEN_WRITE);
+    int result = handle;
+    if (handle >= 0) {
+        ssize_t moved = disk->ops->write(disk, handle, step->data + step->bytes,
+                                         (size_t)step->bytes, step->from);
+        result = moved < 0 ? (int)moved : disk->ops->sync(disk, handle);
+        disk->ops->close(disk, handle);
+    }
+    return result < 0 ? step_failed(error, result, step, step->from, "mend")
+                      : 0;
+}
+
 /* ---- the steps ---- */
 
 static int step_run(const struct dwal__repair_options *options,
@@ -273,6 +293,8 @@ static int step_run(const struct dwal__repair_options *options,
         return step_make(options, step, error);
     case DWAL__REPAIR_WIPE:
         return step_wipe(options, step, error);
+    case DWAL__REPAIR_PATCH:
+        return step_patch(options, step, error);
     case DWAL__REPAIR_UNFLAG:
         result = dwal__repair_unflag(disk, options->dir);
         return result < 0 ? step_failed(error, result, step, 0, "remove") : 0;

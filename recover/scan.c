@@ -190,7 +190,7 @@ int dwal__segment_load(struct dwal__feed *feed,
 
 /* ---- the run ---- */
 
-static void evidence_raise(struct dwal__watermark *evidence,
+void dwal__watermark_raise(struct dwal__watermark *evidence,
                            const struct dwal__watermark *other) {
     int order = dwal__position_compare(other->position, evidence->position);
     if (order > 0 || (order == 0 && other->lsn > evidence->lsn))
@@ -238,7 +238,7 @@ static int run_take(struct run *run, const struct look *look,
     int error = summary_take(segment, &look->summary);
     if (error != 0)
         return error;
-    evidence_raise(evidence, &header->watermark);
+    dwal__watermark_raise(evidence, &header->watermark);
     struct dwal__position own = {header->segment, header->offset};
     segment->run_witness = look->summary.witness;
     segment->run_covered =
@@ -324,7 +324,7 @@ static int behind_scan(struct run *run, struct dwal__watermark *evidence) {
         if (fault != DWAL__FAULT_NONE && fault != DWAL__FAULT_VERSION)
             continue;
         if (fault == DWAL__FAULT_NONE)
-            evidence_raise(evidence, &found.watermark);
+            dwal__watermark_raise(evidence, &found.watermark);
         if (!segment->left_over)
             segment->left_over_offset = run->offset;
         segment->left_over = true;

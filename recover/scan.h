@@ -53,6 +53,10 @@ int dwal__segment_trace(struct dwal__feed *feed,
                         const struct dwal__found_segment *segment, bool *found,
                         uint64_t *offset);
 
+/* Sets @evidence to @other where that says more. */
+void dwal__watermark_raise(struct dwal__watermark *evidence,
+                           const struct dwal__watermark *other);
+
 /* True if @fault is what SPEC 7.4 calls damaged. */
 bool dwal__head_damaged(enum dwal__fault fault);
 

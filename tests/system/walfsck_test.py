@@ -517,8 +517,13 @@ def test_usage():
                 [], ["a", "b"], ["-n", "-p", log], ["-p", "-y", log],
                 ["--undo", "x", log], ["--require", "x", log],
                 ["--require", "0", log], ["-C", "x", log], ["-C", "999", log],
-                ["--color=pink", log], ["--salvage", "x", log],
-                ["--rebuild-header", log], ["-j", "2", log],
+                ["--color=pink", log], ["-j", "0", log], ["-j", "65", log],
+                ["-p", "--rebuild-header", log],
+                ["-n", "--rebuild-header", log],
+                ["-y", "--salvage", f"{d}/new", log],
+                ["--rebuild-header", "--salvage", f"{d}/new", log],
+                ["--salvage", f"{d}/x.wal", log], ["--salvage", "", log],
+                ["--undo-apply", "x", "--salvage", f"{d}/new", log],
                 ["-y", "--undo-apply", "x", log], ["--unknown", log]):
             result = run("walfsck", *arguments)
             check(result.status == 16 and result.out == b"", result)

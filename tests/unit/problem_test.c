@@ -48,7 +48,8 @@ static void numbers_stay(void **state) {
                  {401, "tail-torn"},         {402, "tail-bad-head"},
                  {403, "tail-flipped"},      {901, "segment-dead"},
                  {902, "segment-unused"},    {903, "spare"},
-                 {904, "other-file"},        {905, "repair-left"}};
+                 {904, "other-file"},        {905, "repair-left"},
+                 {906, "lost-stated"}};
     assert_int_equal(sizeof given / sizeof given[0], DWAL__PROBLEM_COUNT);
     for (size_t i = 0; i < DWAL__PROBLEM_COUNT; i++) {
         assert_int_equal(dwal__problems[i].number, given[i].number);
