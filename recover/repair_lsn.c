@@ -48,8 +48,10 @@ static bool file_foreign(const struct dwal__planner *planner,
            memcmp(&header.uuid, &planner->plan->uuid, sizeof header.uuid) != 0;
 }
 
-/* Every block that the file may have, to its end. */
-static int file_scan(struct dwal__planner *planner, int handle, uint64_t *lsn) {
+/* Every block that the file may have, to its end. With @foreign also if it is
+ * of another log. */
+static int file_scan(struct dwal__planner *planner, int handle, bool foreign,
+                     uint64_t *lsn) {
     struct dwal__disk *disk = planner->options->disk;
     const uint8_t *chunk = planner->chunk;
     for (uint64_t at = 0;; at += DWAL__PLAN_CHUNK_SIZE) {
@@ -59,7 +61,7 @@ static int file_scan(struct dwal__planner *planner, int handle, uint64_t *lsn) {
                                        DWAL__PLAN_CHUNK_SIZE, at);
         if (size < 0)
             return (int)size;
-        if (at == 0 && file_foreign(planner, chunk, (size_t)size))
+        if (at == 0 && !foreign && file_foreign(planner, chunk, (size_t)size))
             return 0;
         for (size_t i = 0; i < (size_t)size; i += DWAL__BLOCK_SIZE_MIN)
             lsn_raise(lsn, header_lsn(chunk + i, (size_t)size - i, at + i));
@@ -70,7 +72,8 @@ static int file_scan(struct dwal__planner *planner, int handle, uint64_t *lsn) {
 
 /* A segment that is not well-formed. */
 static int file_look(struct dwal__planner *planner,
-                     const struct dwal__found_segment *segment, uint64_t *lsn) {
+                     const struct dwal__found_segment *segment, bool foreign,
+                     uint64_t *lsn) {
     struct dwal__disk *disk = planner->options->disk;
     char name[DWAL__NAME_SIZE];
     dwal__segment_name(segment->number, name);
@@ -78,7 +81,7 @@ static int file_look(struct dwal__planner *planner,
         disk->ops->open(disk, planner->options->dir, name, DWAL__OPEN_READ);
     int result = handle;
     if (handle >= 0) {
-        result = file_scan(planner, handle, lsn);
+        result = file_scan(planner, handle, foreign, lsn);
         disk->ops->close(disk, handle);
     }
     if (result == -ECANCELED)
@@ -89,8 +92,19 @@ static int file_look(struct dwal__planner *planner,
                                          "plan the repair: read %s", name);
 }
 
+/* True if no segment is of the log that LOCK names: then it may as well be LOCK
+ * that is of another. */
+static bool none_ours(const struct dwal__planner *planner) {
+    const struct dwal__recovery *recovery = planner->recovery;
+    for (size_t i = 0; i < recovery->segment_count; i++)
+        if (dwal__plan_segment_ours(planner, &recovery->segments[i]))
+            return false;
+    return true;
+}
+
 int dwal__plan_lsn_known(struct dwal__planner *planner, uint64_t *lsn) {
     const struct dwal__recovery *recovery = planner->recovery;
+    bool foreign = none_ours(planner);
     *lsn = recovery->durable_lsn;
     for (size_t i = 0; i < recovery->segment_count; i++) {
         const struct dwal__found_segment *segment = &recovery->segments[i];
@@ -103,7 +117,7 @@ int dwal__plan_lsn_known(struct dwal__planner *planner, uint64_t *lsn) {
             if (segment->left_over)
                 lsn_raise(lsn, segment->left_over_lsn);
         } else if (!segment->well_formed) {
-            int code = file_look(planner, segment, lsn);
+            int code = file_look(planner, segment, foreign, lsn);
             if (code != 0)
                 return code;
         }

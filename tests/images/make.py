@@ -328,6 +328,12 @@ def header_uuid():
     return {**files, THREE: other.data}
 
 
+@image("header-uuid.lock", "bad-structure")
+def header_uuid_lock():
+    """LOCK was copied here from another log: no segment is of that one."""
+    return {**log_files("header-uuid.lock"), "LOCK": lock_line(bytes(16))}
+
+
 @image("file-size", "bad-structure")
 def file_size():
     """A segment was truncated, which no writer ever does."""
