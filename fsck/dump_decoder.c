@@ -3,9 +3,11 @@
  * The program of --decoder: started once, by the shell, in a process group of
  * its own. It reads a line for each record, the object that --json prints
  * (so the payload is in base64, and the type is there), and answers each with a
- * line of text. Lines go back and forth one at a time, so that an answer can
- * never be taken for that to another record; each has a deadline, and an answer
- * too much, none, or an endless one is an error that ends the dump.
+ * line of text. Lines go back and forth one at a time. An answer too much, none,
+ * or an endless one is an error that ends the dump; so is one that takes longer
+ * than its deadline. A line too much may come so late that it passes for the
+ * answer to the next record: then the one behind it is too much, at the latest
+ * at the end, so no dump with shifted answers ends well.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -253,7 +255,11 @@ static int decoder_reap(void) {
 
 static void status_check(int status) {
     char text[64];
-    if (decoder.failed || dwal__cli_cancelled() || status == 0)
+    if (decoder.failed || dwal__cli_cancelled())
+        return;
+    if (read(decoder.from, text, 1) == 1)
+        decoder_fail(NULL, "it wrote a line that nobody had asked for");
+    if (decoder.failed || status == 0)
         return;
     if (WIFSIGNALED(status))
         snprintf(text, sizeof text, "it was ended by signal %d",
