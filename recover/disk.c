@@ -289,6 +289,8 @@ static int kernel_lock(struct dwal__disk *disk, int handle,
         result = RETRY(flock(handle, LOCK_EX | LOCK_NB));
     } else {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        if (kind == DWAL__LOCK_NONE)
+            lock.l_type = F_UNLCK;
         result = RETRY(fcntl(handle, F_OFD_SETLK, &lock));
     }
     if (result == 0)

@@ -25,7 +25,9 @@ enum dwal__open_flags {
 
 enum dwal__lock_kind {
     DWAL__LOCK_FILE, /* F_OFD_SETLK write lock on the whole file */
-    DWAL__LOCK_DIR   /* flock(LOCK_EX) on a directory, while creating */
+    DWAL__LOCK_DIR,  /* flock(LOCK_EX) on a directory, while creating */
+    DWAL__LOCK_NONE  /* gives a DWAL__LOCK_FILE back before close does: also
+                      * from a descriptor that a child of fork() inherited */
 };
 
 /* What direct I/O on a file wants: bytes; 0 where it is not supported. */

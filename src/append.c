@@ -70,6 +70,9 @@ int dwal__wait_sequence(struct dwal *log, struct dwal__batch *batch,
 
 int dwal_wait(struct dwal *log, uint64_t lsn, int timeout_ms,
               struct dwal_error *error) {
+    int code = dwal__handle_check(log, error);
+    if (code != DWAL_OK)
+        return code;
     if (lsn != 0 && lsn <= atomic_load(&log->durable_lsn))
         return DWAL_OK;
     int64_t deadline = timeout_ms < 0
@@ -78,7 +81,7 @@ int dwal_wait(struct dwal *log, uint64_t lsn, int timeout_ms,
     caller_enter(log);
     struct dwal__batch *batch;
     uint64_t sequence;
-    int code = dwal__place_find(log, lsn, &batch, &sequence);
+    code = dwal__place_find(log, lsn, &batch, &sequence);
     if (code != DWAL_OK)
         code = dwal__error_set(error, code, 0,
                                "%s: LSN %llu was never given; the next one is "
@@ -191,8 +194,11 @@ int dwal_append_batch(struct dwal *log, const struct dwal_record *records,
                       size_t count, uint64_t *first_lsn,
                       struct dwal_error *error) {
     struct dwal__place place;
+    int code = dwal__handle_check(log, error);
+    if (code != DWAL_OK)
+        return code;
     caller_enter(log);
-    int code = records_append(log, records, count, false, &place, error);
+    code = records_append(log, records, count, false, &place, error);
     if (code == DWAL_OK) {
         if (first_lsn != NULL)
             *first_lsn = place.lsn;
@@ -210,8 +216,11 @@ int dwal_append(struct dwal *log, const struct dwal_record *record,
 int dwal_commit(struct dwal *log, const struct dwal_record *record,
                 uint64_t *lsn, struct dwal_error *error) {
     struct dwal__place place;
+    int code = dwal__handle_check(log, error);
+    if (code != DWAL_OK)
+        return code;
     caller_enter(log);
-    int code = records_append(log, record, 1, true, &place, error);
+    code = records_append(log, record, 1, true, &place, error);
     if (code == DWAL_OK) {
         if (lsn != NULL)
             *lsn = place.lsn;
@@ -225,15 +234,19 @@ int dwal_commit(struct dwal *log, const struct dwal_record *record,
 }
 
 uint64_t dwal_durable_lsn(const struct dwal *log) {
-    return atomic_load_explicit(&log->durable_lsn, memory_order_acquire);
+    return log == NULL
+               ? 0
+               : atomic_load_explicit(&log->durable_lsn, memory_order_acquire);
 }
 
 uint64_t dwal_first_lsn(const struct dwal *log) {
-    return atomic_load_explicit(&log->first_lsn, memory_order_acquire);
+    return log == NULL
+               ? 0
+               : atomic_load_explicit(&log->first_lsn, memory_order_acquire);
 }
 
 uint32_t dwal_record_size_max(const struct dwal *log) {
-    return log->record_size_max;
+    return log == NULL ? 0 : log->record_size_max;
 }
 
 /* ---- system records ---- */
@@ -266,8 +279,11 @@ int dwal__commit_system(struct dwal *log, const struct dwal__need *need,
 }
 
 int dwal_rotate(struct dwal *log, struct dwal_error *error) {
+    int code = dwal__handle_check(log, error);
+    if (code != DWAL_OK)
+        return code;
     caller_enter(log);
-    int code = ready(log, error);
+    code = ready(log, error);
     struct dwal__need need = {.kind = DWAL__NEED_SEGMENT};
     struct dwal__place place;
     if (code == DWAL_OK)
@@ -319,8 +335,11 @@ static int trim_commit(struct dwal *log, uint64_t lsn,
 }
 
 int dwal_trim(struct dwal *log, uint64_t lsn, struct dwal_error *error) {
+    int code = dwal__handle_check(log, error);
+    if (code != DWAL_OK)
+        return code;
     caller_enter(log);
-    int code = trim_commit(log, lsn, error);
+    code = trim_commit(log, lsn, error);
     caller_leave(log);
     return code;
 }

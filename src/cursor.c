@@ -19,9 +19,12 @@ struct dwal_cursor {
     uint64_t next_lsn;       /* where the cursor stands; 0: at the first */
     int dir;
     char *path;
+    uint32_t forks; /* dwal__forks at open */
 };
 
 void dwal_cursor_options_init(struct dwal_cursor_options *options) {
+    if (options == NULL)
+        return;
     memset(options, 0, sizeof *options);
     options->size = sizeof *options;
 }
@@ -95,6 +98,8 @@ int dwal_cursor_open(const char *path,
     opened->next_lsn = options->start_lsn;
     opened->disk = dwal__disk_kernel();
     opened->dir = -1;
+    dwal__forks_watch();
+    opened->forks = atomic_load(&dwal__forks);
     opened->path = strdup(path);
     int code = opened->path == NULL
                    ? dwal__error_set(error, DWAL_ENOMEM, ENOMEM, "%s", path)
@@ -114,8 +119,29 @@ static bool record_matches(const struct dwal_cursor_options *options,
            (!options->filter_shard || record->shard == options->shard);
 }
 
+static int cursor_check(const struct dwal_cursor *cursor,
+                        struct dwal_error *error) {
+    if (cursor == NULL)
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "no cursor: NULL; open one with "
+                               "dwal_cursor_open");
+    if (cursor->forks != atomic_load(&dwal__forks))
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "%s: a cursor that a parent of this process "
+                               "opened; open one here",
+                               cursor->path);
+    return DWAL_OK;
+}
+
 int dwal_cursor_next(struct dwal_cursor *cursor, struct dwal_record *record,
                      struct dwal_error *error) {
+    int checked = cursor_check(cursor, error);
+    if (checked != DWAL_OK)
+        return checked;
+    if (record == NULL)
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "%s: nowhere to put a record: NULL",
+                               cursor->path);
     struct dwal__reader_item item;
     for (;;) {
         /* Read before the end was found, so that nothing is between. */
@@ -145,7 +171,9 @@ int dwal_cursor_next(struct dwal_cursor *cursor, struct dwal_record *record,
 
 int dwal_cursor_seek(struct dwal_cursor *cursor, uint64_t lsn,
                      struct dwal_error *error) {
-    int code = dwal__reader_seek(cursor->reader, lsn, error);
+    int code = cursor_check(cursor, error);
+    if (code == DWAL_OK)
+        code = dwal__reader_seek(cursor->reader, lsn, error);
     if (code == DWAL_OK)
         cursor->next_lsn = lsn;
     return code;

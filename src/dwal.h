@@ -31,7 +31,21 @@
  * io_timeout_ms is final: the log has failed. Records not known to be durable
  * then have an unknown outcome (DWAL_EFAILED), all later calls are refused,
  * and the only way on is to close the log and open it again, which finds out
- * what is on disk.
+ * what is on disk. SPEC 16 lists what each fault leads to.
+ *
+ * Deadlines. Whoever waits comes back: for an LSN or for dwal_close when
+ * io_timeout_ms is over, for room when append_timeout_ms is. An operation that
+ * is slow is told through options.log while it is under way. What no deadline
+ * can be kept for are the calls that read and write in the caller's own thread:
+ * dwal_open, cursors, and with DWAL_SUBMIT_CALLER a submission that the kernel
+ * does not return from.
+ *
+ * A full disk. A creation takes space for four segments, two of which are kept
+ * back as a reserve: with them a log can be opened and trimmed also when nothing
+ * else is left. Segments are allocated before they are used, so an append is
+ * refused (DWAL_ENOSPC) before it has an LSN; no commit meets a full disk
+ * halfway. Reading and closing go on, and so does appending, by itself, once
+ * there is space or a trim has let a segment go.
  *
  * Every function returns 0 or a negative DWAL_E… code, and tells the detail in
  * @error, which may be NULL. On failure outputs are left alone. The library
@@ -39,8 +53,21 @@
  *
  * Threads. All functions on a struct dwal may be called from any thread at any
  * time, except that nothing may be called once dwal_close has begun, but for
- * calls that were already waiting. A cursor belongs to one thread at a time.
- * After fork() the child must not use the log.
+ * calls that were already waiting: they come back with 0 if their records became
+ * durable, DWAL_ECLOSED if they had no LSN yet, DWAL_EFAILED after a failure. A
+ * cursor belongs to one thread at a time. A signal interrupts no call, with or
+ * without SA_RESTART.
+ *
+ * Processes. In a child of fork() the parent's handles and cursors are good for
+ * nothing: each call returns DWAL_EINVAL; dwal_close gives back the child's copy
+ * of the lock. The parent's dwal_close frees the lock for others whatever its
+ * children do; if the parent dies, a child that neither calls exec nor ends
+ * keeps the log locked (DWAL_EBUSY). walfsck -p and -y refuse while a writer has
+ * the log.
+ *
+ * NULL. @error, and the outputs that say so, may be NULL. Without a log or a
+ * cursor, functions return DWAL_EINVAL, or 0 if they return a number;
+ * dwal_close and dwal_cursor_close do nothing.
  */
 #ifndef DWAL_H
 #define DWAL_H
@@ -89,7 +116,8 @@ enum dwal_submit {
      * deadline, also when io_submit blocks on a frozen filesystem. */
     DWAL_SUBMIT_THREAD = 0,
     /* Who waits submits for all. Saves two context switches a commit, but a
-     * caller inside a blocked io_submit cannot come back before it ends. */
+     * caller inside a blocked io_submit (a frozen filesystem) cannot come back
+     * before it ends; all others do, also dwal_close. */
     DWAL_SUBMIT_CALLER = 1
 };
 
@@ -153,9 +181,11 @@ struct dwal_options {
 
     /* How long dwal_append waits for room; 0: refuse at once. */
     int append_timeout_ms;
-    /* How long a write or a sync may take before the log has failed. */
+    /* How long an operation of the disk may take before the log has failed: a
+     * write, a sync, the making of a segment. */
     int io_timeout_ms;
-    /* One that takes longer is reported through the log callback; 0: never. */
+    /* One that takes longer is reported through the log callback, while it is
+     * under way; 0: never. */
     int slow_io_ms;
     /* After so long without a commit, one small write makes even the last
      * record provable after a crash (SPEC 11.10); 0: never. */
@@ -303,12 +333,13 @@ int dwal_trim(struct dwal *log, uint64_t lsn, struct dwal_error *error);
 
 /*
  * Write what was appended, note the clean end, release everything. Waits for
- * I/O for io_timeout_ms at most. Frees @log in every case.
+ * I/O for io_timeout_ms at most, and then a second for what is late. Frees @log.
  *
  *   0             all that was ever appended is durable
  *   DWAL_EFAILED  the log had failed, or failed now; the text says whether I/O
  *                 was left on its way. Then buffers and the lock stay until it
  *                 ends, so that nobody opens the log under a late write.
+ *   DWAL_EINVAL   this process is a child of the one that opened it; not freed
  */
 int dwal_close(struct dwal *log, struct dwal_error *error);
 

@@ -84,6 +84,18 @@ bool dwal__thread_join(pthread_t thread, _Atomic uint32_t *exited,
     return true;
 }
 
+int dwal__handle_check(const struct dwal *log, struct dwal_error *error) {
+    if (log == NULL)
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "no log: NULL; open one with dwal_open");
+    if (log->forks != atomic_load_explicit(&dwal__forks, memory_order_relaxed))
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "%s: opened by a parent of this process; only "
+                               "the process that opened a log can use it",
+                               log->path);
+    return DWAL_OK;
+}
+
 /* ---- memory ---- */
 
 static void locks_init(struct dwal *log) {
@@ -127,6 +139,8 @@ static struct dwal *log_new(struct dwal__disk *disk,
     log->dir = -1;
     log->lock_handle = -1;
     log->witnessed = true;
+    dwal__forks_watch();
+    log->forks = atomic_load(&dwal__forks);
     log->dsync = options->sync != DWAL_SYNC_FDSYNC;
     atomic_store(&log->segment_deadline, DWAL__NEVER);
     atomic_store(&log->references, 1);
@@ -162,8 +176,10 @@ static void log_free(struct dwal *log) {
         ops->close(log->disk, log->dir);
     /* Abandoned: the lock and the buffers stay as long as the process. */
     if (!atomic_load(&log->abandoned)) {
-        if (log->lock_handle >= 0)
+        if (log->lock_handle >= 0) {
+            ops->lock(log->disk, log->lock_handle, DWAL__LOCK_NONE);
             ops->close(log->disk, log->lock_handle);
+        }
         dwal__pages_unmap(log->arena, log->arena_size);
     }
     dwal__pages_unmap(log->batches, batches_size());
@@ -637,7 +653,12 @@ static bool threads_stop(struct dwal *log, int64_t close_deadline) {
 int dwal_close(struct dwal *log, struct dwal_error *error) {
     if (log == NULL)
         return DWAL_OK;
-    int code = DWAL_OK;
+    int code = dwal__handle_check(log, error);
+    if (code != DWAL_OK) {
+        /* A child of fork(): its copy of the lock, and nothing else. */
+        log->disk->ops->close(log->disk, log->lock_handle);
+        return code;
+    }
     atomic_store(&log->closing, true);
     if (atomic_load(&log->phase) == DWAL__PHASE_ACTIVE) {
         int64_t deadline = dwal__deadline(

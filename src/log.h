@@ -211,6 +211,7 @@ struct dwal {
     bool dsync;              /* sync method in use */
     struct dwal__uuid uuid;
     uint64_t epoch;
+    uint32_t forks; /* dwal__forks at open */
 
     /* Read by every caller. */
     _Alignas(DWAL__CACHE_LINE) _Atomic(struct dwal__batch *) open;
@@ -483,6 +484,8 @@ int dwal__device_probe(struct dwal *log, const char *name, int flags,
 int dwal__open_on(struct dwal__disk *disk, const struct dwal__aio *aio,
                   const char *path, const struct dwal_options *options,
                   struct dwal **log, struct dwal_error *error);
+/* DWAL_OK if @log is a handle of this process, otherwise DWAL_EINVAL. */
+int dwal__handle_check(const struct dwal *log, struct dwal_error *error);
 /* Starts threads and I/O at the first append. */
 int dwal__activate(struct dwal *log, struct dwal_error *error);
 void dwal__unreference(struct dwal *log);
@@ -497,6 +500,12 @@ void dwal__tell(struct dwal *log, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* ---- view.c ---- */
+
+/* How many forks lie between this process and the first one that used the
+ * library. A handle is good only while this is what it was at open. */
+extern _Atomic uint32_t dwal__forks;
+void dwal__forks_watch(void);
+
 struct dwal__view *dwal__view_new(uint64_t device, uint64_t inode);
 void dwal__view_register(struct dwal__view *view);
 void dwal__view_close(struct dwal__view *view); /* unregisters, releases */

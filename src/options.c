@@ -45,6 +45,8 @@ int dwal_options_preset(struct dwal_options *options, int preset) {
 }
 
 void dwal_options_init(struct dwal_options *options) {
+    if (options == NULL)
+        return;
     memset(options, 0, sizeof *options);
     options->size = sizeof *options;
     options->create = DWAL_CREATE_NEVER;

@@ -3,6 +3,9 @@
  * What is durable, for readers in the writer's own process: one view a log, and
  * the list of logs that are open, by the identity of LOCK.
  *
+ * And in which process we are: a child of fork() has copies of the handles, but
+ * neither the threads nor the I/O behind them.
+ *
  * Invariant: a view outlives its log as long as a cursor refers to it, and
  * then says what was last durable.
  */
@@ -12,6 +15,29 @@
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct dwal__view *registry; /* registry_lock */
+
+/* ---- fork ---- */
+
+_Atomic uint32_t dwal__forks;
+
+/* In the child: its parent's logs are another process's. Whoever held the lock
+ * does not exist here. */
+static void child_begins(void) {
+    atomic_fetch_add(&dwal__forks, 1);
+    registry = NULL;
+    pthread_mutex_init(&registry_lock, NULL);
+}
+
+static void forks_register(void) {
+    pthread_atfork(NULL, NULL, child_begins);
+}
+
+void dwal__forks_watch(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, forks_register);
+}
+
+/* ---- views ---- */
 
 struct dwal__view *dwal__view_new(uint64_t device, uint64_t inode) {
     struct dwal__view *view = calloc(1, sizeof *view);

@@ -359,6 +359,11 @@ static ssize_t sim_write(struct dwal__disk *disk, int handle, const void *bytes,
     if (inode->foreign && is_segment(name) && !sim->repairing)
         sim_complain(sim, "%s: writes into %s of an earlier life", sched_name(),
                      name);
+    /* Others go on between the call and what it does. */
+    if (sched_inside() && check_random(&sim->random) % 4 == 0) {
+        sched_sleep(sim_latency(sim) / 4);
+        sim->effects++;
+    }
     if (acts(fault)) {
         size_t some = size;
         if (fault != NULL && fault->effect == SIM_SOME_DONE)
@@ -433,6 +438,8 @@ static int sim_sync(struct dwal__disk *disk, int handle) {
 static int sim_lock(struct dwal__disk *disk, int handle,
                     enum dwal__lock_kind kind) {
     struct simdisk *sim = of(disk);
+    if (kind == DWAL__LOCK_NONE) /* sim_close does it: there is no fork here */
+        return 0;
     const char *name = kind == DWAL__LOCK_DIR ? SIM_PATH : name_of(sim, handle);
     uint64_t number = sim_begin(sim, SIM_LOCK, name, 0, 0);
     const struct sim_fault *fault = sim_struck(sim, SIM_LOCK, number);
