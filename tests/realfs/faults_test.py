@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """A disk that fails, tears, hangs, shrinks or is shut down under a log.
 
-usage: faults_test.py [SCENE...]
+usage: faults_test.py ext4|xfs [SCENE...]
 
 In every scene callers are at work when it happens. Whatever it is, they come
 back in time, nothing is acknowledged that is not durable, and afterwards the
@@ -100,7 +100,7 @@ def past_check(on: rig.Disk, seed: int) -> None:
 
 def states_check(on: rig.Disk, seed: int) -> None:
     rig.replay(on.log, on.filesystem, "--seed", seed, "--states", STATES,
-               jobs=1 if on.filesystem.name == "btrfs" else 2)
+               jobs=2)
 
 
 # ---- scenes: each gets a disk with a filesystem that has just been made ----
@@ -215,22 +215,28 @@ SCENES: dict[str, Callable[[rig.Disk, int], None]] = {
 
 
 def main() -> None:
-    chosen = sys.argv[1:] or list(SCENES)
-    scratch = rig.enter((rig.EXT4.make[0],))
-    rig.require_filesystem(scratch, rig.EXT4)
+    filesystems = {"ext4": rig.EXT4, "xfs": rig.XFS}
+    if len(sys.argv) < 2 or sys.argv[1] not in filesystems:
+        sys.exit(__doc__)
+    filesystem = filesystems[sys.argv[1]]
+    chosen = sys.argv[2:] or list(SCENES)
+    scratch = rig.enter((filesystem.make[0],))
+    rig.require_filesystem(scratch, filesystem)
     seed = int(os.environ.get("DWAL_SEED", "1"))
     for number, name in enumerate(chosen):
         # Sectors of both sizes get their turn.
         sector = 512 if (number + seed) % 2 else 4096
         begin = time.monotonic()
-        with rig.disk(scratch / name, rig.EXT4, sector=sector, seed=seed) as on:
+        with rig.disk(scratch / name, filesystem, sector=sector,
+                      seed=seed) as on:
             on.make()
             on.mount()
             os.sync()
             on.tell("mark begin")
             SCENES[name](on, seed)
         states_check(on, seed)
-        print(f"{name}: sectors of {sector}: "
+        (scratch / name / "image").unlink()
+        print(f"{name}: {filesystem.name}, sectors of {sector}: "
               f"{time.monotonic() - begin:.1f} s", flush=True)
 
 
