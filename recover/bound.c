@@ -20,6 +20,9 @@
 /* Behind what is not readable, this much is looked at every time. */
 #define NEAR_BYTES ((uint64_t)128 * 1024)
 
+/* And this much more, further and further behind, with each look. */
+#define SWEEP_BYTES ((uint64_t)256 * 1024)
+
 /* Writers that come and go while recovery reads make it begin again; this is
  * how often, before the log counts as busy. */
 #define RECOVERIES_MAX 16
@@ -203,14 +206,11 @@ static int headers_walk(struct dwal__bound *bound, struct look *look,
     return DWAL_OK;
 }
 
-/* Looks at every block from @offset on, since a batch that is damaged hides
- * those behind it: to the end of the segment, or only a little way. */
-static int blocks_search(struct dwal__bound *bound, struct look *look,
-                         uint64_t offset, struct dwal_error *error) {
+/* Looks at every block of a stretch of the open segment. */
+static int range_search(struct dwal__bound *bound, struct look *look,
+                        uint64_t offset, uint64_t until,
+                        struct dwal_error *error) {
     struct dwal__window *window = &bound->window;
-    uint64_t until = window->header.segment_size;
-    if (!look->thorough && until - offset > NEAR_BYTES)
-        until = offset + NEAR_BYTES;
     while (offset < until && (look->whole || !look->raised)) {
         struct dwal__batch_header header;
         bool found;
@@ -222,6 +222,16 @@ static int blocks_search(struct dwal__bound *bound, struct look *look,
         offset = header.offset + window->header.block_size;
     }
     return DWAL_OK;
+}
+
+/* Looks at every block from @offset on, since a batch that is damaged hides
+ * those behind it: to the end of the segment, or only a little way. */
+static int blocks_search(struct dwal__bound *bound, struct look *look,
+                         uint64_t offset, struct dwal_error *error) {
+    uint64_t until = bound->window.header.segment_size;
+    if (!look->thorough && until - offset > NEAR_BYTES)
+        until = offset + NEAR_BYTES;
+    return range_search(bound, look, offset, until, error);
 }
 
 /* True for what stands in the first block behind the header of a segment that
@@ -281,12 +291,61 @@ static int live_look(struct dwal__bound *bound, struct look *look,
     return look->raised ? DWAL_OK : worst;
 }
 
+/* The segment behind @number in which the sweep goes on; the first one of all
+ * when there is no other. */
+static void sweep_next(struct dwal__bound *bound,
+                       const struct number_list *list, uint64_t number) {
+    bound->swept = bound->mark.position;
+    for (size_t i = list->count; i-- > 0 && list->numbers[i] > number;)
+        bound->swept = (struct dwal__position){list->numbers[i], 0};
+}
+
+/* One step of the sweep: from the mark through all segments above, and over
+ * again. So damage that hides what was written far behind it does not hide it
+ * for long, and a look stays cheap. */
+static int live_sweep(struct dwal__bound *bound, struct look *look,
+                      const struct number_list *list,
+                      struct dwal_error *error) {
+    struct dwal__window *window = &bound->window;
+    struct dwal__position *at = &bound->swept;
+    if (dwal__position_compare(*at, bound->mark.position) < 0)
+        *at = bound->mark.position;
+    if (at->segment == 0) /* nothing is known to be durable yet */
+        sweep_next(bound, list, 0);
+    uint64_t number = at->segment;
+    if (number == 0)
+        return DWAL_OK;
+    int code = dwal__window_open(window, number, &bound->uuid, error);
+    if (code != DWAL_OK) { /* gone, or told of by those who look there */
+        sweep_next(bound, list, number);
+        return code == DWAL_ENOENT || code == DWAL_ECORRUPT ? DWAL_OK : code;
+    }
+    bool first = at->offset == 0;
+    if (first)
+        at->offset = window->header.block_size;
+    dwal__window_forget(window, at->offset);
+    struct dwal__batch_header header;
+    enum dwal__fault fault = DWAL__FAULT_NONE;
+    if (first)
+        code = dwal__window_header(window, at->offset, &header, &fault, error);
+    uint64_t from = at->offset, end = window->header.segment_size;
+    at->offset = end - from > SWEEP_BYTES ? from + SWEEP_BYTES : end;
+    if (untouched(fault))
+        sweep_next(bound, list, number);
+    else if (code == DWAL_OK)
+        code = range_search(bound, look, from, at->offset, error);
+    if (at->offset == end)
+        sweep_next(bound, list, number);
+    return code;
+}
+
 /*
  * Looks for news of the writer. The thorough look, which finds proof behind
  * damage, reads whole segments: it is taken when the log is opened, each time a
  * segment was added, and ever more rarely between, so that who follows a log
- * closely does not read it over and over. Damage shows at the latest with the next
- * segment or when the writer leaves.
+ * closely does not read it over and over. Between, each look sweeps a little:
+ * damage shows at the latest when that has come round, with the next segment,
+ * or when the writer leaves.
  */
 static int live_advance(struct dwal__bound *bound, struct dwal_error *error) {
     struct number_list list = {.above = bound->mark.position.segment};
@@ -298,8 +357,8 @@ static int live_advance(struct dwal__bound *bound, struct dwal_error *error) {
         bound->idle_looks++;
         look.thorough = list.max != bound->number_max ||
                         dwal__is_power_of_two(bound->idle_looks);
-        if (look.thorough)
-            code = live_look(bound, &look, &list, error);
+        code = look.thorough ? live_look(bound, &look, &list, error)
+                             : live_sweep(bound, &look, &list, error);
         bound->number_max = list.max;
     }
     free(list.numbers);

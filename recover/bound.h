@@ -42,8 +42,10 @@ struct dwal__bound {
 
     /* The directory's largest segment number when it was last looked at. */
     uint64_t number_max;
-    /* live: how often the end was reached with nothing new. */
+    /* live: how often the end was reached with nothing new, and how far behind
+     * it proof was looked for meanwhile. */
     uint64_t idle_looks;
+    struct dwal__position swept;
 };
 
 /* Finds out how the log stands. dwal__bound_release in every case. The codes

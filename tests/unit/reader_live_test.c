@@ -157,6 +157,39 @@ static void damage(void **state) {
     reading_expect_damage(reading, 1, last->offset, 24, 24);
 }
 
+/* A reader that has waited for long, so that it rarely looks at everything, and
+ * a batch of which nothing can be read but that others follow it. */
+static void long_damage(void **state) {
+    (void)state;
+    struct logbuild log;
+    struct reading reading;
+    logbuild_init(&log, BLOCK, 8u << 20);
+    struct logbuild_segment *one = logbuild_segment(&log, 1, 0);
+    logbuild_segment(&log, 2, 1);
+    logbuild_start(&log, one, NULL);
+    logbuild_records(&log, one, 1, 10);
+    logbuild_mark(&log, one);
+    reading_init(&reading, &log);
+    reading.held = true;
+    assert_int_equal(reading_open(&reading, 0), DWAL_OK);
+    reading_expect(&reading, 1, 1);
+    for (int i = 0; i < 1100; i++)
+        assert_int_equal(reading_next(&reading), DWAL_END);
+    const struct logbuild_batch *bad = logbuild_records(&log, one, 1, 5 << 20);
+    logbuild_mark(&log, one);
+    one->bytes[bad->offset + 1] ^= 1;
+    int looks = 1, code;
+    uint64_t before = reading.image.scanned;
+    while ((code = reading_next(&reading)) == DWAL_END)
+        looks++;
+    assert_int_equal(code, DWAL_ECORRUPT);
+    reading_expect_damage(&reading, 1, bad->offset, 2, 2);
+    assert_in_range(looks, 2, 40);
+    assert_in_range(reading.image.scanned - before, 0, 24u << 20);
+    reading_close(&reading);
+    logbuild_free(&log);
+}
+
 /* A reader that opens the log finds damage in its newest segment, although the
  * watermarks before it end there. */
 static void damage_at_open(void **state) {
@@ -592,6 +625,7 @@ int main(void) {
         TEST(proof),
         TEST(on_its_way),
         TEST(damage),
+        TEST(long_damage),
         TEST(damage_at_open),
         TEST(damaged_successor),
         TEST(rotation),
