@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "spec"))
 import dwalmake  # noqa: E402
 from dwalmake import SegmentMaker, lock_line, segment_header, segment_name  # noqa: E402
-from dwalspec import (START_CUT, START_RESET, TYPE_CLOSE, TYPE_MARK,  # noqa: E402
+from dwalspec import (START_CUT, START_LOST, START_RESET, TYPE_CLOSE, TYPE_MARK,  # noqa: E402
                       TYPE_METADATA, TYPE_START, TYPE_TRIM)
 
 DIRECTORY = None    # stands for a directory under the name of a file
@@ -300,19 +300,6 @@ def header_bad_padding():
     return files
 
 
-@image("header-bad.only", "bad-structure")
-def header_bad_only():
-    """The only segment that holds records: what is made of it gives no LSN
-    again that its batches had."""
-    log = Log("header-bad.only")
-    one = log.segment(1, 0)
-    one.begin()
-    log.append(one, 1, 2, 3)
-    log.append(one, 4, 5)
-    spoil(one.data, 40)
-    return without(log.files(one, log.segment(2, 1)), THREE)
-
-
 @image("header-number", "bad-structure")
 def header_number():
     """Two segments have each other's name."""
@@ -339,6 +326,19 @@ def file_size():
     """A segment was truncated, which no writer ever does."""
     files = log_files("file-size")
     return {**files, TWO: files[TWO][:5000]}
+
+
+@image("file-size.only", "bad-structure")
+def file_size_only():
+    """The only segment that holds records: what is made of it gives no LSN
+    again that its batches had."""
+    log = Log("file-size.only")
+    one = log.segment(1, 0)
+    one.begin()
+    log.append(one, 1, 2, 3)
+    log.append(one, 4, 5)
+    del one.data[7000:]
+    return without(log.files(one, log.segment(2, 1)), THREE)
 
 
 @image("file-size.longer", "bad-structure")
@@ -603,6 +603,17 @@ def repair_left():
     files = log_files("repair-left")
     return {**files, "0000000000000007.wal.lost": bytes(100),
             "walfsck-60616263-20250101T000000Z.undo": b"DWUN"}
+
+
+@image("lost-stated", "clean")
+def lost_stated():
+    """What walfsck --salvage makes: LSNs 14 to 16 are lost, and it says so."""
+    log = Log("lost-stated")
+    log.three.begin(17, predecessor=2, end=log.two.tail, last_kept=13,
+                    crc=log.two.link, flags=START_LOST,
+                    watermark=(13, 2, log.two.tail))
+    log.append(log.three, 17, 18)
+    return log.files(log.segment(4, 3))
 
 
 # ------------------------------------------------- several at once

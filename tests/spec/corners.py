@@ -10,8 +10,9 @@ from zlib import crc32
 
 import dwalmake
 from dwalmake import SegmentMaker, record, segment_header, segment_name, start
-from dwalspec import (LSN_END, NUMBER_END, START_CUT, START_RESET, TYPE_CLOSE,
-                      TYPE_MARK, TYPE_METADATA, TYPE_START, TYPE_TRIM)
+from dwalspec import (LSN_END, NUMBER_END, START_CUT, START_LOST, START_RESET,
+                      TYPE_CLOSE, TYPE_MARK, TYPE_METADATA, TYPE_START,
+                      TYPE_TRIM)
 
 UUID = bytes(range(100, 116))
 
@@ -162,6 +163,30 @@ def cuts():
     yield "one position, two LSNs", files_of(one, two, maker(3)), "lost-records"
 
 
+def lost():
+    """7.2: a start that says what is lost."""
+    for flags, first, row in ((4, 15, "clean"), (4, 12, "clean"),
+                              (4, 11, "torn"), (4, 10, "torn"),
+                              (5, 15, "clean"), (6, 15, "torn"),
+                              (4, LSN_END - 1, "clean"), (8, 15, "torn")):
+        one, two = maker(1), maker(2)
+        one.begin(1, [one.record(lsn) for lsn in range(1, 11)])
+        two.begin(first, [two.record(first)], predecessor=1, end=one.tail,
+                  last_kept=10, crc=one.link, flags=flags)
+        yield "first %d, flags %d" % (first, flags), files_of(
+            one, two, maker(3)), row
+    # What is lost is trimmed, too: to before it, into it, up to it.
+    for trim in (9, 10, 12, 14, 15):
+        one, two = maker(1), maker(2)
+        one.begin(1, [one.record(lsn) for lsn in range(1, 11)])
+        two.begin(15, [two.record(15)], predecessor=1, end=one.tail,
+                  last_kept=10, crc=one.link, flags=START_LOST, trim=trim)
+        yield "trimmed to %d" % trim, files_of(one, two, maker(3)), "clean"
+    one = maker(1)
+    one.begin(5, [one.record(5)], flags=START_LOST)
+    yield "from the beginning", files_of(one, maker(2)), "clean"
+
+
 def tails():
     """7.6, 7.7."""
     junk, mark = b"junk" * 128, system(TYPE_MARK)
@@ -301,6 +326,6 @@ def counts():
 
 
 def corner_logs():
-    for group in (system_records, starts, cuts, tails, headers, counts):
+    for group in (system_records, starts, cuts, lost, tails, headers, counts):
         for name, files, row in group():
             yield "%s: %s" % (group.__name__, name), files, row
