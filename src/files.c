@@ -707,14 +707,16 @@ int dwal__files_start(struct dwal *log, struct dwal_error *error) {
     int failed = log->files == NULL ? files_new(log) : 0;
     if (failed == 0) {
         atomic_fetch_add(&log->references, 1);
+        log->files->started = true; /* before the thread looks at it */
         failed = -dwal__thread_start(&log->files->thread, keeper_main, log);
-        if (failed != 0)
+        if (failed != 0) {
+            log->files->started = false;
             atomic_fetch_sub(&log->references, 1);
+        }
     }
     if (failed != 0)
         return dwal__error_set(error, DWAL_ENOMEM, -failed,
                                "%s: start the keeper's thread", log->path);
-    log->files->started = true;
     return DWAL_OK;
 }
 
