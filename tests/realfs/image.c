@@ -19,13 +19,18 @@
 const char *const image_way_names[3] = {"prefix", "flushed", "random"};
 
 /* Filesystems rely on their superblock being written whole or not at all, ext4
- * and btrfs beyond a sector; so it is. The log relies on no such thing. These
- * are the pages of that of ext4 and xfs, and of that of btrfs. */
+ * and btrfs beyond a sector; so it is. These are the pages of that of ext4 and
+ * xfs, and of that of btrfs. */
 static const uint64_t superblocks[] = {0, 64 << 10};
 
+/* How a batch and a segment begin. */
+static const uint8_t batch_magic[] = {0xd7, 'B', 'A', 'T'};
+static const uint8_t segment_magic[] = {0x89, 'D', 'W', 'A', 'L'};
+
 int image_make(struct image *image, const struct writelog_view *view,
-               uint64_t size) {
-    *image = (struct image){.view = view, .size = size};
+               uint64_t size, bool pages_whole) {
+    *image =
+        (struct image){.view = view, .size = size, .pages_whole = pages_whole};
     image->flushed = mmap(NULL, size, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     image->present = calloc(size / IMAGE_PAGE, 1);
@@ -92,15 +97,33 @@ enum tear {
     TEARS
 };
 
-/* The sector of @entry whose fate @index shares: its own, or in a superblock's
- * page the first there. */
-static uint64_t sector_leader(const struct writelog_entry *entry,
-                              uint64_t index, uint64_t sector) {
-    uint64_t page = (entry->offset + index * sector) / IMAGE_PAGE * IMAGE_PAGE;
+static bool begins_with(const struct writelog_entry *entry,
+                        const uint8_t *magic, size_t size) {
+    return entry->data != NULL && entry->size >= size &&
+           memcmp(entry->data, magic, size) == 0;
+}
+
+/* The log relies on no page being written whole, and its writes never are. */
+static bool page_whole(const struct image *image,
+                       const struct writelog_entry *entry, uint64_t page) {
     for (size_t i = 0; i < sizeof superblocks / sizeof *superblocks; i++)
         if (page == superblocks[i])
-            return page > entry->offset ? (page - entry->offset) / sector : 0;
-    return index;
+            return true;
+    return image->pages_whole &&
+           !begins_with(entry, batch_magic, sizeof batch_magic) &&
+           !begins_with(entry, segment_magic, sizeof segment_magic);
+}
+
+/* The sector of @entry whose fate that with @index shares: its own, or where a
+ * page is whole, the first there. */
+static uint64_t sector_leader(const struct image *image,
+                              const struct writelog_entry *entry,
+                              uint64_t index) {
+    uint64_t sector = image->view->sector_size;
+    uint64_t page = (entry->offset + index * sector) / IMAGE_PAGE * IMAGE_PAGE;
+    if (!page_whole(image, entry, page))
+        return index;
+    return page > entry->offset ? (page - entry->offset) / sector : 0;
 }
 
 static bool sector_kept(enum tear tear, uint64_t random, uint64_t index,
@@ -116,30 +139,6 @@ static bool sector_kept(enum tear tear, uint64_t random, uint64_t index,
         return index != random % count;
     default:
         return (random >> 32 & 1) != 0;
-    }
-}
-
-/* Calls @put for what is left of the unflushed writes. */
-static void pending_tear(const struct image *image, uint64_t draw,
-                         void (*put)(void *argument, uint64_t offset,
-                                     const uint8_t *data, uint64_t size),
-                         void *argument) {
-    uint64_t sector = image->view->sector_size;
-    for (size_t i = 0; i < image->pending_count; i++) {
-        const struct writelog_entry *entry =
-            &image->view->entries[image->pending[i]];
-        uint64_t random = identity_mix(draw ^ identity_mix(i + 1));
-        /* Half of the states treat all writes alike, half each its own way. */
-        enum tear tear = (enum tear)((draw & 1) != 0 ? draw / 2 % TEARS
-                                                     : random / 2 % TEARS);
-        uint64_t count = entry->size / sector;
-        random = identity_mix(random);
-        for (uint64_t s = 0; s < count; s++)
-            if (sector_kept(tear, random, sector_leader(entry, s, sector),
-                            count))
-                put(argument, entry->offset + s * sector,
-                    entry->data != NULL ? entry->data + s * sector : NULL,
-                    sector);
     }
 }
 
@@ -172,27 +171,48 @@ static int target_clear(const struct image *image,
         off_t end = lseek(target->fd, at, SEEK_HOLE);
         while (at < end) {
             off_t begin = at;
-            for (; at < end && !image->present[at / IMAGE_PAGE];)
+            while (at < end && !image->present[at / IMAGE_PAGE])
                 at += IMAGE_PAGE;
             if (at > begin &&
                 fallocate(target->fd,
                           FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin,
                           at - begin) != 0)
                 return -errno;
-            for (; at < end && image->present[at / IMAGE_PAGE];)
+            while (at < end && image->present[at / IMAGE_PAGE])
                 at += IMAGE_PAGE;
         }
     }
     return errno == ENXIO ? 0 : -errno;
 }
 
-static void target_put(void *argument, uint64_t offset, const uint8_t *data,
+static void target_put(const struct image_target *target,
+                       const struct writelog_entry *entry, uint64_t from,
                        uint64_t size) {
-    uint8_t *bytes = argument;
-    if (data != NULL)
-        memcpy(bytes + offset, data, size);
+    uint8_t *bytes = target->bytes + entry->offset + from;
+    if (entry->data != NULL)
+        memcpy(bytes, entry->data + from, size);
     else
-        memset(bytes + offset, 0, size);
+        memset(bytes, 0, size);
+}
+
+/* What is left of the unflushed writes. */
+static void pending_tear(const struct image *image, uint64_t draw,
+                         const struct image_target *target) {
+    uint64_t sector = image->view->sector_size;
+    for (size_t i = 0; i < image->pending_count; i++) {
+        const struct writelog_entry *entry =
+            &image->view->entries[image->pending[i]];
+        uint64_t random = identity_mix(draw ^ identity_mix(i + 1));
+        /* Half of the states treat all writes alike, half each its own way. */
+        enum tear tear = (enum tear)((draw & 1) != 0 ? draw / 2 % TEARS
+                                                     : random / 2 % TEARS);
+        uint64_t count = entry->size / sector;
+        random = identity_mix(random);
+        for (uint64_t s = 0; s < count; s++)
+            if (sector_kept(tear, random, sector_leader(image, entry, s),
+                            count))
+                target_put(target, entry, s * sector, sector);
+    }
 }
 
 int image_compose(const struct image *image, enum image_way way, uint64_t draw,
@@ -207,11 +227,11 @@ int image_compose(const struct image *image, enum image_way way, uint64_t draw,
             memcpy(target->bytes + at, image->flushed + at, IMAGE_PAGE);
     }
     if (way == IMAGE_RANDOM)
-        pending_tear(image, draw, target_put, target->bytes);
+        pending_tear(image, draw, target);
     for (size_t i = 0; way == IMAGE_PREFIX && i < image->pending_count; i++) {
         const struct writelog_entry *entry =
             &image->view->entries[image->pending[i]];
-        target_put(target->bytes, entry->offset, entry->data, entry->size);
+        target_put(target, entry, 0, entry->size);
     }
     return 0;
 }

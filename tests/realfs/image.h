@@ -24,6 +24,7 @@ struct image {
     const struct writelog_view *view;
     uint64_t size;
     size_t position;
+    bool pages_whole; /* tear no page but those of the log's own writes */
     uint8_t *flushed; /* @size bytes */
     uint8_t *present; /* a byte a page of @flushed: it is not all zero */
     size_t *pending;  /* entries that no flush covered yet, in order */
@@ -39,7 +40,7 @@ struct image_target {
 
 /* 0 or -errno. */
 int image_make(struct image *image, const struct writelog_view *view,
-               uint64_t size);
+               uint64_t size, bool pages_whole);
 void image_free(struct image *image);
 
 /* Moves on to @position, which is not before the present one. */

@@ -398,7 +398,9 @@ int main(int argc, char **argv) {
         die("read the marks", -result);
     if (replay.directory != NULL)
         return directory_verify();
-    result = image_make(&image, &view, replay.size);
+    /* xfs takes a block of its own whose first sector is new for new. */
+    result = image_make(&image, &view, replay.size,
+                        strcmp(replay.filesystem, "xfs") == 0);
     if (result != 0)
         die("memory for the image", -result);
     result = stage_make(&stage, replay.filesystem, replay.size,

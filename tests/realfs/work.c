@@ -225,7 +225,8 @@ static void *caller_run(void *argument) {
         if (took > caller->longest_ms)
             caller->longest_ms = took;
         int64_t made = (int64_t)(caller->number - before);
-        if (caller->code == DWAL_OK && (records_left -= made) <= 0)
+        if (caller->code == DWAL_OK &&
+            atomic_fetch_sub(&records_left, made) <= made)
             break;
     }
     if (caller->code != DWAL_OK && !work.faults)
