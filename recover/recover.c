@@ -373,10 +373,13 @@ static int crew_take(struct context *context,
     recovery->bytes_read += job->bytes_read;
     if (job->error != 0)
         return job->error;
-    bool fits = segment->fits, fits_known = segment->fits_known;
+    struct dwal__found_segment before = *segment;
     *segment = job->found;
-    segment->fits = fits; /* what its own predecessor said of it */
-    segment->fits_known = fits_known;
+    segment->fits = before.fits; /* what others found out about it meanwhile */
+    segment->fits_known = before.fits_known;
+    segment->live = before.live;
+    segment->live_end = before.live_end;
+    segment->live_lsn = before.live_lsn;
     job->taken = true;
     for (size_t i = 0; i < job->scan.name_count; i++) {
         job->scan.names[i]->fits = job->fits[i];

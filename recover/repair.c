@@ -14,6 +14,7 @@
 
 #include "chain.h"
 #include "planner.h"
+#include "report.h"
 
 bool dwal__plan_cancelled(const struct dwal__planner *planner) {
     const struct dwal__repair_options *options = planner->options;
@@ -188,6 +189,13 @@ static int plan_any(struct dwal__planner *planner) {
         code = lock_read(planner);
     if (code != 0)
         return code;
+    /* What is of a newer dwal must not be cut by an older one (SPEC 8). */
+    for (size_t i = 0; i < planner->recovery->segment_count; i++) {
+        const struct dwal__found_segment *segment =
+            &planner->recovery->segments[i];
+        if (segment->scanned && segment->end_newer)
+            return dwal__report_newer(segment, planner->error);
+    }
     planner->plan->kept = planner->recovery->end.segment != 0;
     planner->plan->kept_lsn = planner->recovery->durable_lsn;
     switch (planner->recovery->verdict) {

@@ -28,6 +28,7 @@ struct finder {
     struct dwal_error *error;
     struct dwal__source file; /* of the source that is being scanned */
     size_t source;
+    bool started;      /* its start is readable */
     uint64_t expected; /* the lowest LSN that a record in it may have */
     uint64_t tries;    /* bytes that may still be checked in vain */
     uint64_t known;    /* the largest LSN that was given … */
@@ -50,7 +51,8 @@ static struct dwal__salvage_source *source_of(struct finder *finder) {
 /* ---- pieces ---- */
 
 /* What lower segments hold from @lsn on was given up when the one that is being
- * scanned began to give these LSNs. */
+ * scanned began to give these LSNs. Where its start is unreadable, it may have
+ * begun lower: then a stretch that reaches so far is left out as a whole. */
 static void pieces_hide(struct finder *finder, uint64_t lsn) {
     struct dwal__salvage *salvage = finder->salvage;
     while (salvage->piece_count > 0) {
@@ -58,9 +60,13 @@ static void pieces_hide(struct finder *finder, uint64_t lsn) {
             &salvage->pieces[salvage->piece_count - 1];
         if (top->source == finder->source || top->last_lsn < lsn)
             return;
-        top->last_lsn = lsn - 1;
-        if (top->first_lsn < lsn)
+        bool below = top->first_lsn < lsn;
+        if (below && finder->started) {
+            top->last_lsn = lsn - 1;
             return;
+        }
+        if (below)
+            salvage->left_out += lsn - top->first_lsn;
         salvage->piece_count--;
     }
 }
@@ -120,14 +126,17 @@ static void metadata_take(struct finder *finder, const uint8_t *bytes,
         memcpy(finder->salvage->metadata, bytes, size);
 }
 
-static void trim_take(struct finder *finder, uint64_t lsn, uint64_t end) {
+/* What a batch that ends at @end says. A start, which names the newest trim
+ * point, takes back what was trimmed in what it drops. */
+static void trim_take(struct finder *finder, uint64_t lsn, uint64_t end,
+                      bool start) {
     struct dwal__position here = {source_of(finder)->header.number, end};
     const struct dwal__recovery *recovery = finder->recovery;
     bool proven =
         dwal__position_compare(here, recovery->end) <= 0 ||
         dwal__position_compare(here, recovery->watermark.position) <= 0;
     uint64_t *trim = proven ? &finder->trim_proven : &finder->trim_claimed;
-    if (lsn > *trim)
+    if (lsn > *trim || (start && proven))
         *trim = lsn;
 }
 
@@ -137,10 +146,10 @@ static int batch_take(struct finder *finder,
     const struct dwal__start *start = &summary->start;
     if (summary->started) {
         pieces_hide(finder, dwal__start_first_lsn(start));
-        trim_take(finder, start->trim_lsn, end);
+        trim_take(finder, start->trim_lsn, end, true);
         metadata_take(finder, start->metadata, start->metadata_size);
     }
-    trim_take(finder, summary->trim_lsn, end);
+    trim_take(finder, summary->trim_lsn, end, false);
     if (summary->metadata != NULL)
         metadata_take(finder, summary->metadata, summary->metadata_size);
     struct dwal__salvage *salvage = finder->salvage;
@@ -323,11 +332,38 @@ static int source_scan(struct finder *finder) {
     return 0;
 }
 
+/* Is the first batch of the source whole? */
+static int start_look(struct finder *finder) {
+    const struct dwal__segment_header *segment = &source_of(finder)->header;
+    uint64_t at = segment->block_size;
+    const uint8_t *bytes;
+    struct dwal__batch_header header;
+    struct dwal__batch_summary summary;
+    finder->started = false;
+    if (finder->file.size < at + DWAL__BATCH_HEADER_SIZE)
+        return 0;
+    if (dwal__source_get(&finder->file, at, DWAL__BATCH_HEADER_SIZE, &bytes) !=
+        0)
+        return no_memory(finder);
+    if (dwal__batch_header_decode(bytes, DWAL__BATCH_HEADER_SIZE, segment, at,
+                                  &header) != DWAL__FAULT_NONE)
+        return 0;
+    uint64_t padded = dwal__align_up(header.size, segment->block_size);
+    if (padded > finder->file.size - at)
+        return 0;
+    if (dwal__source_get(&finder->file, at, (size_t)padded, &bytes) != 0)
+        return no_memory(finder);
+    finder->started = dwal__batch_check(bytes, &header, segment->block_size,
+                                        &summary, NULL) == DWAL__FAULT_NONE &&
+                      summary.started;
+    return 0;
+}
+
 /* Where a higher epoch begins and nobody knows what it dropped. */
-static void unsure_drop(struct finder *finder, bool started) {
+static void unsure_drop(struct finder *finder) {
     struct dwal__salvage *salvage = finder->salvage;
     const struct dwal__salvage_source *sources = salvage->sources;
-    while (!started && salvage->piece_count > 0) {
+    while (!finder->started && salvage->piece_count > 0) {
         const struct dwal__salvage_piece *top =
             &salvage->pieces[salvage->piece_count - 1];
         const struct dwal__salvage_source *by = &sources[top->source];
@@ -341,22 +377,32 @@ static void unsure_drop(struct finder *finder, bool started) {
 
 /* ---- which files ---- */
 
-/* The UUID that most of the well-formed segments have, if LOCK tells none. */
+/* How many segments have the header of a log with @uuid. Recovery has loaded
+ * every header whose CRC was right. */
+static size_t uuid_count(const struct dwal__recovery *recovery,
+                         const struct dwal__uuid *uuid) {
+    size_t count = 0;
+    for (size_t i = 0; i < recovery->segment_count; i++)
+        count +=
+            recovery->segments[i].header.number != 0 &&
+            memcmp(&recovery->segments[i].header.uuid, uuid, sizeof *uuid) == 0;
+    return count;
+}
+
+/* LOCK's UUID, if any segment has it; else LOCK is bad, or another log's, and
+ * the one counts that most segments have. */
 static struct dwal__uuid uuid_choose(const struct dwal__recovery *recovery) {
-    static const struct dwal__uuid none;
     struct dwal__uuid best = recovery->uuid;
     size_t most = 0;
-    if (memcmp(&best, &none, sizeof none) != 0)
+    if (uuid_count(recovery, &best) > 0)
         return best;
     for (size_t i = 0; i < recovery->segment_count; i++) {
-        const struct dwal__found_segment *one = &recovery->segments[i];
-        size_t count = 0;
-        for (size_t j = 0; one->well_formed && j < recovery->segment_count; j++)
-            count += recovery->segments[j].well_formed &&
-                     memcmp(&recovery->segments[j].header.uuid,
-                            &one->header.uuid, sizeof none) == 0;
+        const struct dwal__segment_header *header =
+            &recovery->segments[i].header;
+        size_t count =
+            header->number != 0 ? uuid_count(recovery, &header->uuid) : 0;
         if (count > most)
-            best = one->header.uuid;
+            best = header->uuid;
         most = count > most ? count : most;
     }
     return best;
@@ -444,12 +490,11 @@ static int sources_scan(struct finder *finder) {
             salvage->unreadable_files++;
             continue;
         }
-        bool started = false;
-        for (size_t j = 0; j < finder->recovery->segment_count; j++)
-            if (finder->recovery->segments[j].number == source->number)
-                started = finder->recovery->segments[j].started;
-        unsure_drop(finder, started);
-        int code = source_scan(finder);
+        int code = start_look(finder);
+        if (code != 0)
+            return code;
+        unsure_drop(finder);
+        code = source_scan(finder);
         if (code != 0)
             return code;
     }
@@ -462,6 +507,8 @@ static int sources_scan(struct finder *finder) {
 static void trim_apply(struct finder *finder) {
     struct dwal__salvage *salvage = finder->salvage;
     uint64_t trim = finder->trim_proven;
+    if (trim < finder->recovery->trim_lsn)
+        trim = finder->recovery->trim_lsn;
     size_t gone = 0;
     while (gone < salvage->piece_count &&
            salvage->pieces[gone].last_lsn <= trim)
@@ -525,7 +572,6 @@ int dwal__salvage_find(const struct dwal__salvage_options *options,
                             .error = error,
                             .file = {.handle = -1}};
     memset(salvage, 0, sizeof *salvage);
-    finder.trim_proven = recovery->trim_lsn;
     int code = sources_find(&finder);
     if (code == 0)
         code = sources_scan(&finder);
