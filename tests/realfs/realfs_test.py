@@ -93,6 +93,7 @@ def chain_run(scratch: Path, name: str, seed: int, states: int) -> dict:
                            jobs=JOBS[name])
         for key, value in found.items():
             total[key] = total.get(key, 0) + value
+        rig.tools_check(folder, log, filesystem, draw)
         if generation + 1 < DEPTH:
             base = scratch / "base"
             rig.successor_make(log, filesystem, draw, base)

@@ -10,6 +10,7 @@
  * each flush.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -252,12 +253,19 @@ static int successor_write(void) {
     return result;
 }
 
+/* Sparse. */
 static int image_write(void) {
-    FILE *file = fopen(replay.keep, "w");
-    if (file == NULL)
-        return -errno;
-    bool good = fwrite(stage.target.bytes, 1, stage.size, file) == stage.size;
-    return fclose(file) == 0 && good ? 0 : -EIO;
+    static const uint8_t zeros[IMAGE_PAGE];
+    int fd = open(replay.keep, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    bool good = fd >= 0 && ftruncate(fd, (off_t)stage.size) == 0;
+    for (uint64_t at = 0; good && at < stage.size; at += IMAGE_PAGE)
+        if (memcmp(stage.target.bytes + at, zeros, IMAGE_PAGE) != 0)
+            good = pwrite(fd, stage.target.bytes + at, IMAGE_PAGE, (off_t)at) ==
+                   IMAGE_PAGE;
+    int result = good ? 0 : -errno;
+    if (fd >= 0 && close(fd) != 0 && result == 0)
+        result = -errno;
+    return result;
 }
 
 static void single_run(void) {

@@ -27,6 +27,8 @@ PREFIX = "dwal-realfs-"
 WATCHDOG = 300  # seconds that a disk lives at most
 MIB = 1 << 20
 
+LOOP_CLR_FD = 0x4C01
+LOOP_GET_STATUS64 = 0x4C05
 LOOP_CONFIGURE = 0x4C0A
 LOOP_SET_CAPACITY = 0x4C07
 LOOP_CTL_GET_FREE = 0x4C82
@@ -63,22 +65,36 @@ def program(name: str) -> str:
 
 # ---- namespaces ----
 
+def scratch_parent() -> Path:
+    return Path(tempfile.gettempdir())
+
+
 def sweep() -> None:
     """Removes what tests that are gone have left behind."""
-    for folder in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
+    for folder in scratch_parent().glob(PREFIX + "*"):
         owner = folder.name.removeprefix(PREFIX).split("-")[0]
         if owner.isdigit() and not Path("/proc", owner).exists():
             print(f"removing {folder}, which a test left behind")
             shutil.rmtree(folder, ignore_errors=True)
+    for device, owner in loops():
+        if not Path("/proc", owner).exists():
+            print(f"detaching {device}, which a test left behind")
+            with contextlib.suppress(OSError), open(device, "rb") as stream:
+                fcntl.ioctl(stream, LOOP_CLR_FD)
+
+
+def loops() -> list[tuple[str, str]]:
+    """The loop devices of tests, and the process of each test."""
+    found = []
     for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
-        with contextlib.suppress(OSError):
-            name = Path(backing.read_text().strip()).name
+        device = "/dev/" + backing.parts[3]
+        with contextlib.suppress(OSError), open(device, "rb") as stream:
+            info = fcntl.ioctl(stream, LOOP_GET_STATUS64, bytes(232))
+            name = info[56:120].split(b"\0")[0].decode(errors="replace")
             owner = name.removeprefix(PREFIX).split("-")[0]
-            if (name.startswith(PREFIX) and owner.isdigit()
-                    and not Path("/proc", owner).exists()):
-                device = "/dev/" + backing.parts[3]
-                print(f"detaching {device}, which a test left behind")
-                subprocess.run(["losetup", "-d", device], check=False)
+            if name.startswith(PREFIX) and owner.isdigit():
+                found.append((device, owner))
+    return found
 
 
 def require(programs: tuple[str, ...]) -> None:
@@ -170,7 +186,7 @@ class Loop:
 
     def __init__(self, path: Path, sector: int, direct: bool) -> None:
         flags = LO_FLAGS_AUTOCLEAR | (LO_FLAGS_DIRECT_IO if direct else 0)
-        name = f"{PREFIX}{path.name}".encode()
+        name = (Path(os.environ[INSIDE]).name + "-" + path.name).encode()
         backing = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         # struct loop_config: fd, block size, struct loop_info64, reserved.
         info = struct.pack("<QQQQQIIII64s64s32s2Q", 0, 0, 0, 0, 0, 0, 0, 0,
@@ -380,6 +396,38 @@ def successor_make(log: Path, filesystem: Filesystem, draw: random.Random,
                        draw.choice(("prefix", "flushed", "random", "random")),
                        "--draw", draw.getrandbits(63), "--successor",
                        successor), check=True, stdout=subprocess.DEVNULL)
+
+
+def tools_check(folder: Path, log: Path, filesystem: Filesystem,
+                draw: random.Random) -> None:
+    """walfsck, as it is shipped, on a crashed state: it finds the log clean or
+    torn, repairs a torn tail, and then finds it clean."""
+    image, mounted = folder / "state", folder / "state.mounted"
+    with open(log, "rb") as stream:
+        _, _, count, sector = struct.unpack("<QQQI", stream.read(28))
+    state = ["--position", draw.randrange(count // 2, count + 1), "--way",
+             "random", "--draw", draw.getrandbits(63)]
+    subprocess.run(replay_command(log, filesystem, *state, "--keep", image),
+                   check=True, stdout=subprocess.DEVNULL)
+    loop = Loop(image, sector, False)
+    mounted.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", filesystem.name, loop.device, str(mounted)],
+                   check=True)
+    statuses = []
+    for more in ([], ["-p"], []):
+        done = subprocess.run(
+            [str(Path(os.environ["DWAL_BUILD_DIR"]) / "fsck" / "walfsck"),
+             *more, str(mounted / "log")], capture_output=True, check=False)
+        statuses.append(done.returncode)
+        if done.returncode not in (0, 1) or (statuses[2:] not in ([], [0])):
+            kept = keep(log)
+            again = replay_command(kept, filesystem, *state, "--keep", "IMAGE")
+            raise Failed(f"walfsck {more} exits {done.returncode}: "
+                         f"{(done.stdout + done.stderr).decode()}\n  again: "
+                         + " ".join(again))
+    subprocess.run(["umount", str(mounted)], check=True)
+    loop.close()
+    image.unlink()
 
 
 def compare(on: Disk) -> dict:
