@@ -37,7 +37,7 @@ static const struct look looks[DWAL__CELL_COUNT] = {
     [DWAL__CELL_TRIMMED] = {"trimmed", "_", "\xE2\x96\x81", DWAL__STYLE_DIM,
                             "trimmed"},
     [DWAL__CELL_HIDDEN] = {"hidden", "%", "\xE2\x96\x91", DWAL__STYLE_YELLOW,
-                           "whole batches that are no part of the log"},
+                           "whole batches that the log does not reach"},
     [DWAL__CELL_FREE] = {"free", ".", "\xC2\xB7", DWAL__STYLE_DIM, "free"},
     [DWAL__CELL_STALE] = {"stale", "~", "~", DWAL__STYLE_DIM,
                           "stale: from an older use of the file"},

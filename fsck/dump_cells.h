@@ -17,7 +17,7 @@ enum dwal__cell {
     DWAL__CELL_BATCH,
     DWAL__CELL_PADDING, /* behind a batch, to its block's end */
     DWAL__CELL_TRIMMED, /* whole batches that are no longer needed */
-    DWAL__CELL_HIDDEN,  /* whole batches that are no part of the log */
+    DWAL__CELL_HIDDEN,  /* whole batches that the log does not reach */
     DWAL__CELL_FREE,    /* zeros */
     DWAL__CELL_STALE,   /* left by an older use of the file */
     DWAL__CELL_TORN,    /* behind the end of the log: torn, or being written */

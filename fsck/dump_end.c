@@ -7,6 +7,14 @@
 #include "cli.h"
 #include "dump.h"
 
+/* SPEC 7.8, at the end of the log. */
+static bool flipped(const struct dwal__dump *dump,
+                    const struct dwal__recovery *recovery) {
+    const struct dwal__found_segment *found =
+        dwal__dump_found_segment(dump, recovery->end.segment);
+    return found != NULL && found->flipped;
+}
+
 static void torn_tell(const struct dwal__dump *dump,
                       const struct dwal__recovery *recovery) {
     const char *path = dump->options->path;
@@ -29,10 +37,13 @@ static void torn_tell(const struct dwal__dump *dump,
     if (recovery->end.segment == 0)
         dwal__cli_warning("%s: torn before its first record: %s", path, range);
     else
-        dwal__cli_warning("%s: torn behind LSN %" PRIu64 " (%s, offset %" PRIu64
-                          "): %s; walfsck -p removes the torn tail",
-                          path, recovery->durable_lsn, name,
-                          recovery->end.offset, range);
+        dwal__cli_warning(
+            "%s: torn behind LSN %" PRIu64 " (%s, offset %" PRIu64 "): %s; %s",
+            path, recovery->durable_lsn, name, recovery->end.offset, range,
+            flipped(dump, recovery)
+                ? "it had been whole, and one bit has flipped "
+                  "since: see walfsck"
+                : "walfsck -p removes the torn tail");
 }
 
 static void live_tell(const struct dwal__dump *dump) {

@@ -28,6 +28,9 @@ struct map {
 struct sheet {
     uint64_t number;
     const struct dwal__lineage_segment *part; /* NULL: no part of the log */
+    const struct dwal__lineage_segment *next; /* the part behind it, or NULL */
+    const struct dwal__found_segment *found;  /* by recovery, or NULL */
+    bool trimmed;                             /* nothing in it counts */
     struct dwal__expected expected;           /* of the next batch */
     uint64_t torn_until; /* a header that is left over names this as its end */
 };
@@ -46,18 +49,29 @@ static bool lost(const struct map *map, const struct sheet *sheet,
            dwal__position_compare(place, map->mark) < 0;
 }
 
+/* The end that the next segment's start names is that of this one's last batch
+ * (SPEC 7.5). */
+static bool batch_fits(const struct sheet *sheet,
+                       const struct dwal__window_batch *batch) {
+    if (batch->end < sheet->part->end || sheet->next == NULL)
+        return batch->end <= sheet->part->end;
+    return batch->end == sheet->part->end &&
+           batch->header.crc == sheet->next->start.previous_link;
+}
+
 /* Of a valid batch. */
 static enum dwal__cell batch_kind(const struct map *map,
                                   const struct sheet *sheet,
-                                  const struct dwal__batch_header *header) {
-    const struct dwal__dump *dump = map->dump;
+                                  const struct dwal__window_batch *batch) {
+    const struct dwal__batch_header *header = &batch->header;
     uint64_t behind = header->first_lsn + header->lsn_count;
+    if (sheet_holds(sheet, header->offset) && !batch_fits(sheet, batch))
+        return DWAL__CELL_DAMAGED;
     if (sheet_holds(sheet, header->offset))
         return behind <= map->first_lsn && header->lsn_count > 0
                    ? DWAL__CELL_TRIMMED
                    : DWAL__CELL_BATCH;
-    if (dump->reader != NULL && sheet->part == NULL &&
-        strcmp(dwal__dump_segment_state(dump, sheet->number), "trimmed") == 0)
+    if (sheet->trimmed)
         return DWAL__CELL_TRIMMED;
     struct dwal__position place = {sheet->number, header->offset};
     bool behind_end = dwal__position_compare(place, map->end) >= 0;
@@ -73,7 +87,10 @@ static enum dwal__cell block_kind(const struct map *map,
     bool must_hold =
         sheet_holds(sheet, offset) ||
         (lost(map, sheet, offset) && map->mark.segment == sheet->number);
-    if (must_hold)
+    /* A batch that was whole until one bit flipped (SPEC 7.8). */
+    bool flipped = sheet->found != NULL && sheet->found->flipped &&
+                   sheet->found->run_end == offset;
+    if (must_hold || flipped)
         return DWAL__CELL_DAMAGED;
     if (fault == DWAL__FAULT_ZERO)
         return DWAL__CELL_FREE;
@@ -81,7 +98,9 @@ static enum dwal__cell block_kind(const struct map *map,
         return DWAL__CELL_STALE;
     if (fault == DWAL__FAULT_FOREIGN && offset >= sheet->torn_until)
         return DWAL__CELL_STALE;
-    return lost(map, sheet, offset) ? DWAL__CELL_DAMAGED : DWAL__CELL_TORN;
+    if (lost(map, sheet, offset))
+        return DWAL__CELL_DAMAGED;
+    return sheet->trimmed ? DWAL__CELL_TRIMMED : DWAL__CELL_TORN;
 }
 
 /* ---- one file ---- */
@@ -99,7 +118,7 @@ static int place_draw(struct map *map, struct sheet *sheet, uint64_t *offset,
         return code;
     const struct dwal__batch_header *header = &batch.header;
     if (where.fault == DWAL__FAULT_NONE) {
-        enum dwal__cell kind = batch_kind(map, sheet, header);
+        enum dwal__cell kind = batch_kind(map, sheet, &batch);
         uint64_t padding = batch.end - *offset - header->size;
         dwal__cells_add(&map->cells, kind, header->size);
         dwal__cells_add(&map->cells,
@@ -170,12 +189,27 @@ static const struct dwal__uuid *uuid_of(const struct map *map,
                : NULL;
 }
 
+static void sheet_begin(const struct dwal__dump *dump, uint64_t number,
+                        struct sheet *sheet) {
+    *sheet = (struct sheet){.number = number,
+                            .part = dwal__dump_lineage_segment(dump, number),
+                            .found = dwal__dump_found_segment(dump, number)};
+    sheet->trimmed =
+        sheet->part == NULL &&
+        strcmp(dwal__dump_segment_state(dump, number), "trimmed") == 0;
+    if (sheet->part == NULL)
+        return;
+    const struct dwal__lineage *lineage = dwal__reader_lineage(dump->reader);
+    size_t index = (size_t)(sheet->part - lineage->segments) + 1;
+    if (index < lineage->count)
+        sheet->next = &lineage->segments[index];
+}
+
 /* DWAL_OK also if the file is gone or damaged as a whole. */
 static int segment_draw(struct map *map, uint64_t number, int *status,
                         struct dwal_error *error) {
-    const struct dwal__dump *dump = map->dump;
-    struct sheet sheet = {.number = number,
-                          .part = dwal__dump_lineage_segment(dump, number)};
+    struct sheet sheet;
+    sheet_begin(map->dump, number, &sheet);
     int code =
         dwal__window_open(&map->window, number, uuid_of(map, number), error);
     if (code == DWAL_ENOENT)

@@ -45,10 +45,13 @@ static void start_text(const struct dwal__start *start, char *text,
                  start->previous_segment, start->previous_end,
                  start->previous_lsn,
                  (start->flags & DWAL__START_CUT) != 0 ? ", cut" : "");
-    snprintf(text, size,
-             "%s%s; trimmed up to LSN %" PRIu64 ", metadata %" PRIu32 " bytes",
-             after, (start->flags & DWAL__START_RESET) != 0 ? ", reset" : "",
-             start->trim_lsn, start->metadata_size);
+    snprintf(
+        text, size,
+        "%s%s%s; trimmed up to LSN %" PRIu64 ", metadata %" PRIu32 " bytes",
+        after, (start->flags & DWAL__START_RESET) != 0 ? ", reset" : "",
+        (start->flags & DWAL__START_LOST) != 0 ? ", what follows it is lost"
+                                               : "",
+        start->trim_lsn, start->metadata_size);
 }
 
 /* What it says, in words; returns how many bytes. The batch was checked, so a
@@ -82,6 +85,7 @@ static void system_json(struct dwal__json *json,
     dwal__json_u64(json, "previous_lsn", start.previous_lsn);
     dwal__json_bool(json, "cut", (start.flags & DWAL__START_CUT) != 0);
     dwal__json_bool(json, "reset", (start.flags & DWAL__START_RESET) != 0);
+    dwal__json_bool(json, "lost", (start.flags & DWAL__START_LOST) != 0);
     dwal__json_u64(json, "trim_lsn", start.trim_lsn);
 }
 

@@ -218,6 +218,7 @@ static void json(void **state) {
     expect_out(f, "{\"kind\":\"system\",\"type\":\"start\","
                   "\"previous_segment\":0,\"previous_end\":0,"
                   "\"previous_lsn\":0,\"cut\":false,\"reset\":false,"
+                  "\"lost\":false,"
                   "\"trim_lsn\":0,\"size\":48,\"segment\":1,\"offset\":640,"
                   "\"payload\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
                   "AAAAAAAAAAAAAAAAAAAA\"}\n");
