@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The log on a filesystem that is full, or frozen. Needs root, for mounting;
+ * says so where it cannot run.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "src/dwal.h"
+#include "tests/support/check.h"
+#include "tests/support/smallfs.h"
+
+static char mounted[4096];
+static char log_path[4200];
+static const char *walfsck;
+
+static void told(void *argument, int level, const char *text) {
+    (void)level;
+    if (strstr(text, "is under way for") != NULL)
+        atomic_fetch_add((_Atomic unsigned *)argument, 1);
+}
+
+static struct dwal *log_open(const struct dwal_options *options) {
+    struct dwal *log;
+    struct dwal_error error;
+    if (dwal_open(log_path, options, &log, &error) != DWAL_OK)
+        fail_msg("%s", error.text);
+    return log;
+}
+
+static void log_close(struct dwal *log) {
+    struct dwal_error error;
+    if (dwal_close(log, &error) != DWAL_OK)
+        fail_msg("%s", error.text);
+}
+
+/* ---- a full disk ---- */
+
+#define RECORD_SIZE 3000u
+
+static int commit(struct dwal *log, uint64_t *lsn, struct dwal_error *error) {
+    static uint8_t bytes[RECORD_SIZE];
+    uint64_t next = dwal_durable_lsn(log) + 1;
+    memcpy(bytes, &next, sizeof next);
+    struct dwal_record record = {.data = bytes, .size = sizeof bytes};
+    return dwal_commit(log, &record, lsn, error);
+}
+
+/* Commits until there is no space: how many. Each refusal leaves no trace. */
+static uint64_t until_full(struct dwal *log) {
+    struct dwal_error error;
+    uint64_t done = 0, lsn;
+    int code;
+    while ((code = commit(log, &lsn, &error)) == DWAL_OK)
+        done++;
+    uint64_t durable = dwal_durable_lsn(log);
+    for (int i = 0; i < 3; i++) {
+        if (code != DWAL_ENOSPC)
+            fail_msg("%d: %s", code, error.text);
+        assert_non_null(strstr(error.text, "trim, or free space"));
+        lsn = 99;
+        code = commit(log, &lsn, &error);
+        assert_int_equal(lsn, 99);
+    }
+    assert_int_equal(dwal_durable_lsn(log), durable);
+    assert_int_equal(dwal_wait(log, durable + 1, 0, &error), DWAL_EINVAL);
+    return done;
+}
+
+/* Everything that is not trimmed can be read. */
+static void all_read(struct dwal *log) {
+    struct dwal_cursor *cursor;
+    struct dwal_record record;
+    struct dwal_error error;
+    uint64_t expected = dwal_first_lsn(log);
+    assert_int_equal(dwal_cursor_open(log_path, NULL, &cursor, &error),
+                     DWAL_OK);
+    while (dwal_cursor_next(cursor, &record, &error) == DWAL_OK) {
+        uint64_t number;
+        assert_int_equal(record.size, RECORD_SIZE);
+        memcpy(&number, record.data, sizeof number);
+        assert_int_equal(number, expected);
+        assert_int_equal(record.lsn, expected++);
+    }
+    assert_int_equal(error.code, DWAL_END);
+    assert_int_equal(expected, dwal_durable_lsn(log) + 1);
+    dwal_cursor_close(cursor);
+}
+
+static void checked(void) {
+    char command[9000];
+    snprintf(command, sizeof command, "%s %s >%s.out 2>&1", walfsck, log_path,
+             "/dev/shm/dwal-full-test");
+    int status = system(command);
+    unlink("/dev/shm/dwal-full-test.out");
+    check_that(WIFEXITED(status) && WEXITSTATUS(status) == 0, "walfsck: %d",
+               status);
+}
+
+/* Lets the oldest tenths of the log go, as many as it takes to free a segment:
+ * fewer are refused. */
+static void trim_some(struct dwal *log) {
+    struct dwal_error error;
+    uint64_t first = dwal_first_lsn(log), next = dwal_durable_lsn(log) + 1;
+    for (uint64_t tenths = 3; tenths <= 10; tenths++) {
+        int code = dwal_trim(log, first + (next - first) * tenths / 10, &error);
+        if (code == DWAL_OK)
+            return;
+        if (code != DWAL_ENOSPC)
+            break;
+    }
+    fail_msg("%s", error.text);
+}
+
+static void crash_full(const struct dwal_options *options) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(60);
+        struct dwal *log;
+        if (dwal_open(log_path, options, &log, NULL) != DWAL_OK)
+            _exit(1);
+        uint64_t lsn;
+        while (commit(log, &lsn, NULL) == DWAL_OK)
+            ;
+        _exit(0); /* without dwal_close */
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void full(enum smallfs_kind kind, unsigned mib, uint64_t segment_size) {
+    if (!smallfs_mount(kind, mib, mounted))
+        skip();
+    snprintf(log_path, sizeof log_path, "%s/log", mounted);
+    struct dwal_options options;
+    struct dwal_error error;
+    dwal_options_init(&options);
+    options.create = DWAL_CREATE_IF_ABSENT;
+    options.segment_size = segment_size;
+    smallfs_fill(mounted, 3 * segment_size);
+    struct dwal *log = log_open(&options);
+    assert_true(until_full(log) > 2 * segment_size / RECORD_SIZE);
+    smallfs_fill(mounted, UINT64_MAX); /* others take the rest */
+    all_read(log);
+
+    /* A trim that frees nothing is refused, like an append; one that frees a
+     * segment is not, and is enough to go on. */
+    assert_int_equal(until_full(log), 0);
+    trim_some(log);
+    assert_true(until_full(log) > 0);
+    all_read(log);
+
+    /* A clean end, and a new beginning, with no space at all. */
+    log_close(log);
+    checked();
+    smallfs_fill(mounted, UINT64_MAX);
+    log = log_open(&options);
+    all_read(log);
+    uint64_t lsn;
+    assert_int_equal(commit(log, &lsn, &error), DWAL_ENOSPC);
+    assert_int_equal(dwal_trim(log, dwal_first_lsn(log) + 1, &error),
+                     DWAL_ENOSPC);
+    assert_non_null(strstr(error.text, "free no segment"));
+    trim_some(log);
+    assert_true(until_full(log) > 0);
+    log_close(log);
+
+    /* Crashes instead of clean ends, again and again. */
+    for (int round = 0; round < 8; round++) {
+        crash_full(&options);
+        smallfs_fill(mounted, UINT64_MAX);
+        log = log_open(&options);
+        all_read(log);
+        trim_some(log);
+        assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+        log_close(log);
+        checked();
+    }
+
+    /* Space alone is enough, without a restart. */
+    log = log_open(&options);
+    until_full(log);
+    smallfs_unfill(mounted);
+    for (int i = 0; i < 20; i++)
+        if (commit(log, &lsn, &error) != DWAL_OK)
+            fail_msg("%s", error.text);
+    all_read(log);
+    log_close(log);
+    checked();
+
+    /* All of it may go. */
+    smallfs_fill(mounted, UINT64_MAX);
+    log = log_open(&options);
+    assert_int_equal(dwal_trim(log, dwal_durable_lsn(log) + 1, &error),
+                     DWAL_OK);
+    assert_true(until_full(log) > segment_size / 2 / RECORD_SIZE);
+    all_read(log);
+    log_close(log);
+    checked();
+}
+
+static void test_full_tmpfs(void **state) {
+    (void)state;
+    full(SMALLFS_TMPFS, 2, 64 << 10);
+}
+
+static void test_full_ext4(void **state) {
+    (void)state;
+    full(SMALLFS_EXT4, 16, 1 << 20);
+}
+
+/* No space for a log at all: nothing is left behind, and the text says how much
+ * it takes. */
+static void test_no_room_to_create(void **state) {
+    (void)state;
+    if (!smallfs_mount(SMALLFS_TMPFS, 1, mounted))
+        skip();
+    snprintf(log_path, sizeof log_path, "%s/log", mounted);
+    struct dwal_options options;
+    struct dwal_error error;
+    struct dwal *log;
+    dwal_options_init(&options);
+    options.create = DWAL_CREATE_IF_ABSENT;
+    options.segment_size = 320 << 10; /* three, not four */
+    assert_int_equal(dwal_open(log_path, &options, &log, &error), DWAL_ENOSPC);
+    assert_non_null(strstr(error.text, "no room for 4 files of 327680 bytes"));
+    options.segment_size = 192 << 10;
+    log = log_open(&options);
+    uint64_t lsn;
+    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    log_close(log);
+}
+
+/* ---- a frozen filesystem ---- */
+
+struct waiter {
+    pthread_t thread;
+    struct dwal *log;
+    int code;
+    struct dwal_error error;
+    _Atomic bool back;
+};
+
+static void *waiter_main(void *argument) {
+    struct waiter *waiter = argument;
+    struct dwal_record record = {.data = "payload", .size = 7};
+    waiter->code = dwal_commit(waiter->log, &record, NULL, &waiter->error);
+    atomic_store(&waiter->back, true);
+    return NULL;
+}
+
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The filesystem freezes under four callers. With a thread that submits, all of
+ * them come back; without, all but the one that is in the kernel. dwal_close
+ * always does. */
+static void frozen(int preset) {
+    if (!smallfs_mount(SMALLFS_EXT4, 16, mounted))
+        skip();
+    snprintf(log_path, sizeof log_path, "%s/log", mounted);
+    _Atomic unsigned slow = 0;
+    struct dwal_options options;
+    struct dwal_error error;
+    dwal_options_init(&options);
+    dwal_options_preset(&options, preset);
+    options.create = DWAL_CREATE_IF_ABSENT;
+    options.segment_size = 1 << 20;
+    options.io_timeout_ms = 500;
+    options.slow_io_ms = 50;
+    options.log = told;
+    options.log_argument = &slow;
+    struct dwal *log = log_open(&options);
+    struct waiter waiters[4] = {0};
+    struct dwal_record record = {.data = "payload", .size = 7};
+    assert_int_equal(dwal_commit(log, &record, NULL, &error), DWAL_OK);
+    if (!smallfs_freeze(mounted, 20)) {
+        log_close(log);
+        skip();
+    }
+    int64_t begin = now_ms();
+    for (int i = 0; i < 4; i++) {
+        waiters[i].log = log;
+        pthread_create(&waiters[i].thread, NULL, waiter_main, &waiters[i]);
+    }
+    int stuck_allowed = options.submit == DWAL_SUBMIT_CALLER ? 1 : 0;
+    int back = 0;
+    while (back < 4 - stuck_allowed && now_ms() - begin < 5000) {
+        sched_yield();
+        back = 0;
+        for (int i = 0; i < 4; i++)
+            back += atomic_load(&waiters[i].back);
+    }
+    int64_t took = now_ms() - begin;
+    assert_true(back >= 4 - stuck_allowed);
+    assert_true(took >= 450 && took < 3000);
+    assert_true(atomic_load(&slow) > 0);
+    int64_t closing = now_ms();
+    assert_int_equal(dwal_close(log, &error), DWAL_EFAILED);
+    assert_true(now_ms() - closing < 3000);
+    assert_non_null(strstr(error.text, "left on its way"));
+    struct dwal *second;
+    assert_int_equal(dwal_open(log_path, &options, &second, &error),
+                     DWAL_EBUSY);
+    smallfs_thaw();
+    for (int i = 0; i < 4; i++) {
+        pthread_join(waiters[i].thread, NULL);
+        assert_int_equal(waiters[i].code, DWAL_EFAILED);
+    }
+    while (dwal_open(log_path, &options, &second, &error) == DWAL_EBUSY)
+        sched_yield();
+    assert_true(dwal_durable_lsn(second) >= 1);
+    log_close(second);
+}
+
+static void test_frozen_latency(void **state) {
+    (void)state;
+    frozen(DWAL_PRESET_LATENCY);
+}
+
+static void test_frozen_balanced(void **state) {
+    (void)state;
+    frozen(DWAL_PRESET_BALANCED);
+}
+
+static void test_frozen_throughput(void **state) {
+    (void)state;
+    frozen(DWAL_PRESET_THROUGHPUT);
+}
+
+static int unmount(void **state) {
+    (void)state;
+    if (mounted[0] != '\0')
+        smallfs_unmount(mounted);
+    mounted[0] = '\0';
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    walfsck = argc > 1 ? argv[1] : "walfsck";
+    /* Skipped as a whole where nothing can be mounted. */
+    if (!smallfs_mount(SMALLFS_TMPFS, 1, mounted))
+        return 77;
+    unmount(NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_full_tmpfs, unmount),
+        cmocka_unit_test_teardown(test_full_ext4, unmount),
+        cmocka_unit_test_teardown(test_no_room_to_create, unmount),
+        cmocka_unit_test_teardown(test_frozen_latency, unmount),
+        cmocka_unit_test_teardown(test_frozen_balanced, unmount),
+        cmocka_unit_test_teardown(test_frozen_throughput, unmount),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
