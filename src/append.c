@@ -163,48 +163,60 @@ static void records_write(const struct dwal__place *place,
                                       .flags = records[i].flags,
                                       .tenant = records[i].tenant,
                                       .shard = records[i].shard};
-        batch->crcs[place->index + i] =
-            dwal__record_encode(&record, batch->salt, at);
+        dwal__place_filled(batch, place->index + (uint32_t)i,
+                           dwal__record_encode(&record, batch->salt, at));
         at += dwal__record_room(records[i].size);
     }
-    dwal__place_filled(batch, (uint32_t)count);
+}
+
+/* Finds a place. Who does not block on the way is not counted as a caller:
+ * counting is a step on a cache line that all producers would share, and what
+ * dwal_close has to let out is only who waits. */
+static int place_take(struct dwal *log, const struct dwal__need *need,
+                      struct dwal__place *place, bool *counted,
+                      struct dwal_error *error) {
+    if (atomic_load_explicit(&log->phase, memory_order_acquire) ==
+        DWAL__PHASE_ACTIVE) {
+        int code = ready(log, error);
+        if (code != DWAL_OK || dwal__place_reserve_open(log, need, place))
+            return code;
+    }
+    if (!*counted)
+        caller_enter(log);
+    *counted = true;
+    int code = ready(log, error);
+    return code == DWAL_OK ? dwal__place_reserve(log, need, place, error)
+                           : code;
 }
 
 static int records_append(struct dwal *log, const struct dwal_record *records,
-                          size_t count, bool waits, struct dwal__place *place,
-                          struct dwal_error *error) {
+                          size_t count, struct dwal__place *place,
+                          bool *counted, struct dwal_error *error) {
     uint64_t room = records_room(log, records, count, error);
     if (room == 0)
         return DWAL_EINVAL;
-    int code = ready(log, error);
-    if (code != DWAL_OK)
-        return code;
     struct dwal__need need = {
         .kind = DWAL__NEED_RECORDS, .room = room, .records = (uint32_t)count};
-    code = dwal__place_reserve(log, &need, place, error);
-    if (code != DWAL_OK)
-        return code;
-    if (waits)
-        dwal__gather_arrived(log, place->batch);
-    records_write(place, records, count);
-    return DWAL_OK;
+    return place_take(log, &need, place, counted, error);
 }
 
 int dwal_append_batch(struct dwal *log, const struct dwal_record *records,
                       size_t count, uint64_t *first_lsn,
                       struct dwal_error *error) {
     struct dwal__place place;
+    bool counted = false;
     int code = dwal__handle_check(log, error);
     if (code != DWAL_OK)
         return code;
-    caller_enter(log);
-    code = records_append(log, records, count, false, &place, error);
+    code = records_append(log, records, count, &place, &counted, error);
     if (code == DWAL_OK) {
+        records_write(&place, records, count);
         if (first_lsn != NULL)
             *first_lsn = place.lsn;
         dwal__committer_kick(log);
     }
-    caller_leave(log);
+    if (counted)
+        caller_leave(log);
     return code;
 }
 
@@ -216,12 +228,15 @@ int dwal_append(struct dwal *log, const struct dwal_record *record,
 int dwal_commit(struct dwal *log, const struct dwal_record *record,
                 uint64_t *lsn, struct dwal_error *error) {
     struct dwal__place place;
+    bool counted = true;
     int code = dwal__handle_check(log, error);
     if (code != DWAL_OK)
         return code;
     caller_enter(log);
-    code = records_append(log, record, 1, true, &place, error);
+    code = records_append(log, record, 1, &place, &counted, error);
     if (code == DWAL_OK) {
+        dwal__gather_arrived(log, place.batch);
+        records_write(&place, record, 1);
         if (lsn != NULL)
             *lsn = place.lsn;
         if (log->options.submit != DWAL_SUBMIT_CALLER)
@@ -261,9 +276,9 @@ void dwal__place_write_system(const struct dwal__place *place,
         record.data = trim;
         record.size = sizeof trim;
     }
-    batch->crcs[place->index] =
-        dwal__record_encode(&record, batch->salt, batch->bytes + place->offset);
-    dwal__place_filled(batch, 1);
+    dwal__place_filled(batch, place->index,
+                       dwal__record_encode(&record, batch->salt,
+                                           batch->bytes + place->offset));
 }
 
 int dwal__commit_system(struct dwal *log, const struct dwal__need *need,

@@ -37,7 +37,6 @@ static void everybody_wake(struct dwal *log) {
         struct dwal__batch *batch = &log->batches[i];
         atomic_fetch_add(&batch->wake, 1);
         dwal__futex_wake(&batch->wake, INT_MAX);
-        dwal__futex_wake(&batch->filled, INT_MAX);
     }
     atomic_fetch_add(&log->work, 1);
     dwal__futex_wake(&log->work, INT_MAX);
@@ -98,8 +97,10 @@ static void start_write(struct dwal *log, struct dwal__batch *batch) {
     struct dwal__record record = {.data = payload,
                                   .size = dwal__start_encode(&start, payload),
                                   .type = DWAL__SYSTEM_START};
-    batch->crcs[0] = dwal__record_encode(
-        &record, batch->salt, batch->bytes + DWAL__BATCH_HEADER_SIZE);
+    dwal__place_filled(
+        batch, 0,
+        dwal__record_encode(&record, batch->salt,
+                            batch->bytes + DWAL__BATCH_HEADER_SIZE));
 }
 
 /* Completes the header and the padding. False: the copies did not end. */
@@ -113,18 +114,18 @@ static bool batch_finish(struct dwal *log, struct dwal__batch *batch) {
         log->link = batch->segment->header.crc;
     }
     memset(batch->bytes + batch->size, 0, batch->padded - batch->size);
-    struct dwal__batch_header header = {
-        .segment = batch->segment->header.number,
-        .salt = batch->salt,
-        .offset = batch->offset,
-        .size = batch->size,
-        .first_lsn = batch->first_lsn,
-        .record_count = batch->records,
-        .lsn_count = batch->lsns,
-        .watermark = log->durable,
-        .digest = dwal__digest(0, batch->crcs, batch->records),
-        .link = log->link,
-        .sealed_ns = dwal__wall_ns()};
+    struct dwal__batch_header header = {.segment =
+                                            batch->segment->header.number,
+                                        .salt = batch->salt,
+                                        .offset = batch->offset,
+                                        .size = batch->size,
+                                        .first_lsn = batch->first_lsn,
+                                        .record_count = batch->records,
+                                        .lsn_count = batch->lsns,
+                                        .watermark = log->durable,
+                                        .digest = dwal__place_digest(batch),
+                                        .link = log->link,
+                                        .sealed_ns = dwal__wall_ns()};
     assert(header.watermark.lsn < header.first_lsn);
     /* A mark that was sealed while a batch before it is in flight proves less
      * than all: one more has to follow. */

@@ -145,7 +145,8 @@ enum dwal_preset {
     DWAL_PRESET_LATENCY = 0,
     /* The default. */
     DWAL_PRESET_BALANCED = 1,
-    /* The most bytes a second: larger batches, more of them in flight. */
+    /* The most bytes a second: larger batches, more of them in flight, huge
+     * pages. */
     DWAL_PRESET_THROUGHPUT = 2
 };
 
@@ -178,6 +179,11 @@ struct dwal_options {
     uint64_t batch_bytes_max;
     /* Batches under I/O at once, 1 to 32. */
     uint32_t in_flight_max;
+    /* 1: staging memory in huge pages, where the system has them. A large
+     * write is then one piece of memory for the device instead of hundreds,
+     * which is worth half again the speed of a stream; a log that appended
+     * anything takes 2 MiB at least. 0 or 1. */
+    int huge_pages;
 
     /* How long dwal_append waits for room; 0: refuse at once. */
     int append_timeout_ms;
@@ -205,7 +211,8 @@ struct dwal_options {
 /* The defaults, which are those of DWAL_PRESET_BALANCED. */
 void dwal_options_init(struct dwal_options *options);
 
-/* Sets submit, queue limits, batch_bytes_max and in_flight_max together.
+/* Sets submit, queue limits, batch_bytes_max, in_flight_max and huge_pages
+ * together.
  * DWAL_EINVAL: no such preset. */
 int dwal_options_preset(struct dwal_options *options, int preset);
 

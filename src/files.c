@@ -32,8 +32,10 @@
 /* Spares kept back for a full disk: a trim may take two segments, the first
  * ones of an open. Nothing else gets them. */
 #define SPARES_RESERVED 2u
-/* With those that will be used again. */
-#define SPARES_MAX 4u
+/* With those that will be used again: as many as were made from one trim to
+ * the next, so that a log that is trimmed as it goes makes no new files. */
+#define SPARES_MAX 64u
+#define SPARES_MIN 4u
 #define FILL_CHUNK (128u << 10)
 #define FILL_PAUSE_NS (DWAL__NS_PER_MS / 4)
 /* Up to this size the first segment is filled before it is used. */
@@ -74,7 +76,10 @@ struct dwal__files {
     size_t dead_count;
     uint64_t spares[SPARES_MAX];
     size_t spare_count;
-    uint64_t *unwanted; /* spares found at open that are too many */
+    size_t spares_wanted;
+    size_t made;          /* segments since the last trim that freed any */
+    uint64_t trimmed_for; /* retire_before of that trim */
+    uint64_t *unwanted;   /* spares found at open that are too many */
     size_t unwanted_count;
     uint8_t *block; /* for headers */
     uint8_t *zeros; /* FILL_CHUNK */
@@ -263,6 +268,7 @@ static int segment_make(struct dwal__files *files, bool urgent,
         goto close_file;
     }
     files->previous = number;
+    files->made++;
     *segment = made;
     return 0;
 
@@ -518,7 +524,7 @@ static int file_retire(struct dwal__files *files, uint64_t number) {
         error = ops->dir_sync(log->disk, log->dir);
     if (error < 0 || remove)
         return error;
-    if (files->spare_count < SPARES_MAX) {
+    if (files->spare_count < files->spares_wanted) {
         files->spares[files->spare_count++] = number;
         return 0;
     }
@@ -534,6 +540,21 @@ static bool retire_done(struct dwal__files *files, uint64_t number, int error) {
                    "segment %llu: retiring the file",
                    (unsigned long long)number);
     return error == 0;
+}
+
+/* A trim frees its first file: how many spares are worth keeping. Less than
+ * before only by and by. */
+static void spares_plan(struct dwal__files *files, uint64_t before) {
+    if (before == files->trimmed_for)
+        return;
+    size_t wanted = SPARES_RESERVED + files->made;
+    if (wanted < files->spares_wanted - files->spares_wanted / 4)
+        wanted = files->spares_wanted - files->spares_wanted / 4;
+    if (wanted < SPARES_MIN)
+        wanted = SPARES_MIN;
+    files->spares_wanted = wanted < SPARES_MAX ? wanted : SPARES_MAX;
+    files->made = 0;
+    files->trimmed_for = before;
 }
 
 /* One file. True if there was one to retire. */
@@ -560,6 +581,7 @@ static bool retire_step(struct dwal__files *files) {
     if (files->live_count > 0 && files->live[0].number < before &&
         files->live[0].last_lsn <= lsn) {
         uint64_t number = files->live[0].number;
+        spares_plan(files, before);
         files->live_count--;
         memmove(files->live, files->live + 1,
                 files->live_count * sizeof *files->live);
@@ -635,10 +657,12 @@ static void *keeper_main(void *argument) {
         pthread_mutex_lock(&files->lock);
         uint64_t requests = files->requests;
         pthread_mutex_unlock(&files->lock);
-        /* In this order: who waits for a segment first; a file that is retired
-         * may be the one that the next segment is made of. */
+        /* In this order: who waits for a segment first, where a spare is at
+         * hand; else a file that is retired may be the next segment. */
         bool busy =
-            left_step(files) || retire_step(files) || prepare_step(files);
+            left_step(files) ||
+            (files->spare_count > SPARES_RESERVED && prepare_step(files)) ||
+            retire_step(files) || prepare_step(files);
         if (busy)
             continue;
         requests_serve(files, requests);
@@ -672,7 +696,7 @@ static int found_take(struct dwal__files *files) {
             return -ENOMEM;
     }
     for (size_t i = 0; i < found->spare_count; i++) {
-        if (files->spare_count < SPARES_MAX)
+        if (files->spare_count < SPARES_MIN)
             files->spares[files->spare_count++] = found->spares[i];
         else
             files->unwanted[files->unwanted_count++] = found->spares[i];
@@ -691,6 +715,7 @@ static int files_new(struct dwal *log) {
     pthread_mutex_init(&files->lock, NULL);
     files->next_number = log->recovery.number_max + 1;
     files->previous = log->recovery.end.segment;
+    files->spares_wanted = SPARES_MIN;
     files->block = dwal__buffer_allocate(log->block_size, log->block_size);
     files->zeros = dwal__buffer_allocate(FILL_CHUNK, log->block_size);
     int failed = -ENOMEM;

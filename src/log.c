@@ -122,8 +122,8 @@ static size_t batches_size(void) {
     return DWAL__BATCH_COUNT * sizeof(struct dwal__batch);
 }
 
-static size_t crcs_size(void) {
-    return (size_t)DWAL__BATCH_COUNT * DWAL__BATCH_ROOM * sizeof(uint32_t);
+static size_t slots_size(void) {
+    return (size_t)DWAL__BATCH_COUNT * DWAL__BATCH_ROOM * sizeof(uint64_t);
 }
 
 static struct dwal *log_new(struct dwal__disk *disk,
@@ -183,7 +183,7 @@ static void log_free(struct dwal *log) {
         dwal__pages_unmap(log->arena, log->arena_size);
     }
     dwal__pages_unmap(log->batches, batches_size());
-    dwal__pages_unmap(log->crcs, crcs_size());
+    dwal__pages_unmap(log->slots, slots_size());
     dwal__recovery_release(&log->recovery);
     locks_destroy(log);
     free(log->path);
@@ -201,12 +201,14 @@ static int memory_map(struct dwal *log, struct dwal_error *error) {
         log->options.queue_bytes_max / log->block_size * log->block_size;
     log->arena = dwal__pages_map(log->arena_size);
     log->batches = dwal__pages_map(batches_size());
-    log->crcs = dwal__pages_map(crcs_size());
-    if (log->arena == NULL || log->batches == NULL || log->crcs == NULL)
+    log->slots = dwal__pages_map(slots_size());
+    if (log->arena == NULL || log->batches == NULL || log->slots == NULL)
         return dwal__error_set(error, DWAL_ENOMEM, errno,
                                "%s: map the staging buffers", log->path);
+    if (log->options.huge_pages)
+        dwal__pages_huge(log->arena, log->arena_size);
     for (unsigned i = 0; i < DWAL__BATCH_COUNT; i++) {
-        log->batches[i].crcs = log->crcs + (size_t)i * DWAL__BATCH_ROOM;
+        log->batches[i].slots = log->slots + (size_t)i * DWAL__BATCH_ROOM;
         atomic_store(&log->batches[i].state, UINT64_C(1) << 63);
     }
     return DWAL_OK;

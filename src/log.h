@@ -17,7 +17,7 @@
  *     completed <= submitted <= sealed <= opened
  *
  *   opened     batches that callers may reserve in: none or one, the newest
- *   sealed     complete but for copies still on their way (filled < records)
+ *   sealed     complete but for copies still on their way (empty slots)
  *   submitted  under I/O; the buffer belongs to the kernel
  *   completed  durable, as part of the durable prefix; the descriptor is free
  *
@@ -62,6 +62,9 @@
 
 #define DWAL__CACHE_LINE 64
 
+/* In a slot: the record is written. */
+#define DWAL__FILLED (UINT64_C(1) << 32)
+
 /* Batch descriptors: a power of two, more than can be in flight. */
 #define DWAL__BATCH_COUNT 64u
 /* Records in one batch: what dwal_append_batch takes, and a start. */
@@ -100,13 +103,12 @@ struct dwal__batch {
     uint8_t *bytes;               /* in the arena; the header's place */
     _Atomic uint64_t room;        /* bytes behind the header, a multiple of 8 */
     _Atomic uint32_t record_room; /* records */
-    uint32_t *crcs;               /* of the records, by index */
+    /* By index of the record: 0, or DWAL__FILLED with its CRC, which says that
+     * its bytes are there. */
+    _Atomic uint64_t *slots;
     uint64_t first_lsn;
     uint64_t salt;
     uint64_t sequence;
-
-    /* Callers: filled; the finisher waits for it. Bit 31: it sleeps. */
-    _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t filled;
 
     /* Waiters. */
     _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t wake;
@@ -221,15 +223,17 @@ struct dwal {
     _Atomic uint64_t completed; /* sequences below are durable */
     _Atomic uint64_t durable_lsn;
     _Atomic uint64_t first_lsn;
-    /* Inside a call: dwal_close lets them out. Bit 31: it gave up, and the
-     * last one to leave drops the handle's reference. */
-    _Atomic uint32_t callers;
     /* When the segment in use gets too old; DWAL__NEVER. */
     _Atomic int64_t segment_deadline;
     _Atomic uint32_t gather_target; /* futex: callers waited for, 0: none */
     _Atomic bool yields;            /* who waits yields before sleeping */
     _Atomic bool yield_slow;        /* a yield took long */
     _Atomic int64_t flush_ns;       /* average from submission to completion */
+
+    /* Inside a call that may wait: dwal_close lets them out. Bit 31: it gave
+     * up, and the last one to leave drops the handle's reference. On a line of
+     * its own: whoever waits changes it. */
+    _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t callers;
 
     /* ---- place_lock ---- */
     _Alignas(DWAL__CACHE_LINE) pthread_mutex_t place_lock;
@@ -276,7 +280,7 @@ struct dwal {
     struct dwal__batch *batches; /* DWAL__BATCH_COUNT */
     uint8_t *arena;              /* staging memory */
     uint64_t arena_size;
-    uint32_t *crcs;
+    _Atomic uint64_t *slots;                   /* of all batches */
     uint8_t metadata[DWAL__METADATA_SIZE_MAX]; /* constant after open */
     uint32_t metadata_size;
     bool metadata_present;
@@ -338,6 +342,11 @@ struct dwal__need {
     int64_t deadline;  /* 0: append_timeout_ms is the only limit */
 };
 
+/* Reserves a place for records in the open batch, if it has one. Never blocks
+ * but for place_lock. */
+bool dwal__place_reserve_open(struct dwal *log, const struct dwal__need *need,
+                              struct dwal__place *place);
+
 /* Reserves a place, waiting for append_timeout_ms at most. The codes of
  * dwal_append. With NEED_SEGMENT, place->batch is the batch whose durability
  * makes the segment durable: that of somebody else's if the segment in use has
@@ -349,12 +358,16 @@ int dwal__place_reserve(struct dwal *log, const struct dwal__need *need,
 bool dwal__place_reserve_now(struct dwal *log, const struct dwal__need *need,
                              struct dwal__place *place);
 
-/* Says that @records of a place were written. */
-void dwal__place_filled(struct dwal__batch *batch, uint32_t records);
+/* Says that the record with @index was written, and its CRC. */
+void dwal__place_filled(struct dwal__batch *batch, uint32_t index,
+                        uint32_t crc);
 
 /* Waits until all records of a sealed batch are written; false: not by
  * @deadline. */
 bool dwal__place_complete(struct dwal__batch *batch, int64_t deadline);
+
+/* The digest of a complete batch; empties its slots. */
+uint32_t dwal__place_digest(struct dwal__batch *batch);
 
 /* Seals the open batch if it holds records. True if it did. */
 bool dwal__place_seal(struct dwal *log);

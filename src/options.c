@@ -22,13 +22,16 @@ struct preset {
     uint32_t queue_records_max;
     uint64_t batch_bytes_max;
     uint32_t in_flight_max;
+    int huge_pages;
 };
 
 static const struct preset presets[] = {
-    [DWAL_PRESET_LATENCY] = {DWAL_SUBMIT_CALLER, 32 * MIB, 1u << 18, MIB / 4,
-                             4},
-    [DWAL_PRESET_BALANCED] = {DWAL_SUBMIT_THREAD, 32 * MIB, 1u << 20, MIB, 4},
-    [DWAL_PRESET_THROUGHPUT] = {DWAL_SUBMIT_THREAD, 64 * MIB, 1u << 22, MIB, 8},
+    [DWAL_PRESET_LATENCY] = {DWAL_SUBMIT_CALLER, 32 * MIB, 1u << 18, MIB / 4, 4,
+                             0},
+    [DWAL_PRESET_BALANCED] = {DWAL_SUBMIT_THREAD, 32 * MIB, 1u << 20, MIB, 4,
+                              0},
+    [DWAL_PRESET_THROUGHPUT] = {DWAL_SUBMIT_THREAD, 32 * MIB, 1u << 22, 2 * MIB,
+                                8, 1},
 };
 
 int dwal_options_preset(struct dwal_options *options, int preset) {
@@ -41,6 +44,7 @@ int dwal_options_preset(struct dwal_options *options, int preset) {
     options->queue_records_max = p->queue_records_max;
     options->batch_bytes_max = p->batch_bytes_max;
     options->in_flight_max = p->in_flight_max;
+    options->huge_pages = p->huge_pages;
     return DWAL_OK;
 }
 
@@ -83,6 +87,7 @@ static int limits_check(const struct dwal_options *o,
         {"queue_records_max", o->queue_records_max, 1, 1u << 30},
         {"batch_bytes_max", o->batch_bytes_max, 4096, 1024 * MIB},
         {"in_flight_max", o->in_flight_max, 1, DWAL__IN_FLIGHT_MAX},
+        {"huge_pages", (uint64_t)o->huge_pages, 0, 1},
         {"append_timeout_ms", (uint64_t)o->append_timeout_ms, 0, INT32_MAX},
         {"io_timeout_ms", (uint64_t)o->io_timeout_ms, 1, INT32_MAX},
         {"slow_io_ms", (uint64_t)o->slow_io_ms, 0, INT32_MAX},

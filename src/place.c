@@ -14,6 +14,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 
 #include "../format/bytes.h"
 #include "log.h"
@@ -26,7 +27,12 @@
 #define STATE_FIELD ((UINT64_C(1) << 17) - 1)
 #define STATE_ROOM_MASK ((UINT64_C(1) << 29) - 1)
 
-#define FILLED_SLEEPER (UINT32_C(1) << 31)
+/* Looks at a slot that is empty: so many times, then so many times letting
+ * others run, then with sleeps. */
+#define COPY_SPINS 64
+#define COPY_YIELDS 16
+#define COPY_SLEEP_MIN_NS 2000
+#define COPY_SLEEP_MAX_NS DWAL__NS_PER_MS
 
 static uint64_t state_make(uint64_t room, uint32_t records, uint32_t lsns) {
     return room / DWAL__RECORD_ALIGNMENT << STATE_ROOM_SHIFT |
@@ -92,27 +98,63 @@ static bool batch_reserve(struct dwal__batch *batch,
     return true;
 }
 
-void dwal__place_filled(struct dwal__batch *batch, uint32_t records) {
-    /* Release: the records' bytes before the count; pairs with the acquire in
+/* ---- filling ---- */
+
+/* A slot a record instead of a counter of the batch: producers on several
+ * processors then have one contended step less, and a plain store does. */
+void dwal__place_filled(struct dwal__batch *batch, uint32_t index,
+                        uint32_t crc) {
+    /* Release: the record's bytes before it; pairs with the acquire in
      * dwal__place_complete. */
-    uint32_t before = atomic_fetch_add(&batch->filled, records);
-    if ((before & FILLED_SLEEPER) != 0)
-        dwal__futex_wake(&batch->filled, 1);
+    atomic_store_explicit(&batch->slots[index], DWAL__FILLED | crc,
+                          memory_order_release);
+}
+
+/* The caller is in the middle of a copy, or lost its processor there. It wakes
+ * nobody, so we look again, ever more seldom. */
+static bool slot_wait(_Atomic uint64_t *slot, int64_t deadline) {
+    for (int64_t tries = 0; atomic_load(slot) == 0; tries++) {
+        if (tries < COPY_SPINS)
+            continue;
+        if (tries < COPY_SPINS + COPY_YIELDS) {
+            sched_yield();
+            continue;
+        }
+        if (dwal__now_ns() >= deadline)
+            return false;
+        int64_t ns = COPY_SLEEP_MIN_NS * (tries - COPY_SPINS);
+        dwal__sleep_ns(ns < COPY_SLEEP_MAX_NS ? ns : COPY_SLEEP_MAX_NS);
+    }
+    return true;
 }
 
 bool dwal__place_complete(struct dwal__batch *batch, int64_t deadline) {
-    uint32_t expected = batch->records - (batch->starts ? 1 : 0);
-    for (int spin = 0; spin < 64; spin++)
-        if (atomic_load(&batch->filled) == expected)
-            return true;
-    for (;;) {
-        uint32_t seen =
-            atomic_fetch_or(&batch->filled, FILLED_SLEEPER) | FILLED_SLEEPER;
-        if ((seen & ~FILLED_SLEEPER) == expected)
-            return true;
-        if (!dwal__futex_wait(&batch->filled, seen, deadline))
+    /* The start is the finisher's own. */
+    for (uint32_t i = batch->starts ? 1 : 0; i < batch->records; i++)
+        if (atomic_load_explicit(&batch->slots[i], memory_order_acquire) == 0 &&
+            !slot_wait(&batch->slots[i], deadline))
             return false;
+    return true;
+}
+
+uint32_t dwal__place_digest(struct dwal__batch *batch) {
+    uint32_t crcs[128];
+    uint32_t digest = 0;
+    for (uint32_t done = 0; done < batch->records;) {
+        uint32_t some = batch->records - done;
+        if (some > sizeof crcs / sizeof crcs[0])
+            some = sizeof crcs / sizeof crcs[0];
+        for (uint32_t i = 0; i < some; i++) {
+            _Atomic uint64_t *slot = &batch->slots[done + i];
+            crcs[i] =
+                (uint32_t)atomic_load_explicit(slot, memory_order_relaxed);
+            /* For the next opening; pairs with its release of state. */
+            atomic_store_explicit(slot, 0, memory_order_relaxed);
+        }
+        digest = dwal__digest(digest, crcs, some);
+        done += some;
     }
+    return digest;
 }
 
 /* ---- sealing; place_lock held ---- */
@@ -321,7 +363,6 @@ static int batch_open(struct dwal *log, const struct dwal__need *need,
     assert(batch->stage == DWAL__STAGE_FREE);
     batch_place(log, batch, &plan);
     batch->previous = end;
-    atomic_store_explicit(&batch->filled, 0, memory_order_relaxed);
     atomic_store_explicit(&batch->committers, 0, memory_order_relaxed);
     uint64_t state = state_make(batch->room, batch->record_room, 0);
     if (plan.fresh)
@@ -586,21 +627,22 @@ static void segment_expire(struct dwal *log, int64_t now) {
     pthread_mutex_unlock(&log->place_lock);
 }
 
+bool dwal__place_reserve_open(struct dwal *log, const struct dwal__need *need,
+                              struct dwal__place *place) {
+    int64_t deadline =
+        atomic_load_explicit(&log->segment_deadline, memory_order_relaxed);
+    if (deadline != DWAL__NEVER) {
+        int64_t now = dwal__now_ns();
+        if (now >= deadline)
+            segment_expire(log, now);
+    }
+    struct dwal__batch *batch =
+        atomic_load_explicit(&log->open, memory_order_acquire);
+    return batch != NULL && batch_reserve(batch, need, place);
+}
+
 int dwal__place_reserve(struct dwal *log, const struct dwal__need *need,
                         struct dwal__place *place, struct dwal_error *error) {
-    if (need->kind == DWAL__NEED_RECORDS) {
-        int64_t deadline =
-            atomic_load_explicit(&log->segment_deadline, memory_order_relaxed);
-        if (deadline != DWAL__NEVER) {
-            int64_t now = dwal__now_ns();
-            if (now >= deadline)
-                segment_expire(log, now);
-        }
-        struct dwal__batch *batch =
-            atomic_load_explicit(&log->open, memory_order_acquire);
-        if (batch != NULL && batch_reserve(batch, need, place))
-            return DWAL_OK;
-    }
     pthread_mutex_lock(&log->place_lock);
     uint64_t sealed = atomic_load(&log->sealed);
     int code = place_queue(log, need, place, error);

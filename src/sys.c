@@ -72,6 +72,11 @@ void *dwal__pages_map(size_t size) {
     return pages == MAP_FAILED ? NULL : pages;
 }
 
+void dwal__pages_huge(void *pages, size_t size) {
+    /* Refused by a kernel without them: then the pages stay small. */
+    madvise(pages, size, MADV_HUGEPAGE);
+}
+
 void dwal__pages_unmap(void *pages, size_t size) {
     if (pages != NULL)
         munmap(pages, size);

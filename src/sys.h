@@ -37,6 +37,8 @@ int dwal__random(void *bytes, size_t size);
 
 /* Zeroed pages that take memory only once they are touched; NULL: none. */
 void *dwal__pages_map(size_t size);
+/* Asks for huge pages in a mapping. */
+void dwal__pages_huge(void *pages, size_t size);
 void dwal__pages_unmap(void *pages, size_t size);
 
 #endif

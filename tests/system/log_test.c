@@ -362,7 +362,8 @@ static void test_rotate_and_trim(void **state) {
     verify(*state, 32, 31, sizes);
     log_close(log);
     assert_true(tempdir_count(*state, ".wal") <= 5);
-    assert_true(tempdir_count(*state, ".spare") <= 4);
+    /* The reserve, and what is used from one trim to the next. */
+    assert_true(tempdir_count(*state, ".spare") <= 2 + 4);
 }
 
 /* [retire] A reader of a live log whose every record was trimmed, and which went
@@ -408,7 +409,8 @@ static void test_recycling(void **state) {
             verify(*state, lsn - 20, lsn, sizes);
     }
     assert_true(tempdir_count(*state, ".wal") <= 10);
-    assert_true(tempdir_count(*state, ".spare") <= 4);
+    /* The reserve, and what is used from one trim to the next. */
+    assert_true(tempdir_count(*state, ".spare") <= 2 + 4);
     log_close(log);
     verify(*state, 1980, 2000, sizes);
 }
@@ -427,7 +429,8 @@ static void test_reopen_often(void **state) {
     /* What each of the opens prepared was retired by the next one. */
     assert_true(tempdir_count(*state, ".wal") > 100);
     assert_true(tempdir_count(*state, ".wal") <= 100 + DWAL__PREPARED_MAX);
-    assert_true(tempdir_count(*state, ".spare") <= 4);
+    /* The reserve, and what is used from one trim to the next. */
+    assert_true(tempdir_count(*state, ".spare") <= 2 + 4);
 }
 
 static void test_age(void **state) {
