@@ -25,6 +25,7 @@ import rig
 IO_TIMEOUT_MS = 2000
 SLACK_MS = 1500  # of a machine that does something else, too
 STATES = 60  # replayed after each scene
+DSYNC, FDSYNC = 1, 2  # enum dwal_sync
 FS_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, u32)
 SHUTDOWN_NOLOGFLUSH = 2
 
@@ -105,12 +106,13 @@ def states_check(on: rig.Disk, seed: int) -> None:
 
 # ---- scenes: each gets a disk with a filesystem that has just been made ----
 
-def command_scene(command: str) -> Callable[[rig.Disk, int], None]:
-    """The disk is told something, and the log fails of it."""
+def command_scene(command: str, sync: int) -> Callable[[rig.Disk, int], None]:
+    """The disk is told something, and the log, which syncs in one way or the
+    other, fails of it."""
     def scene(on: rig.Disk, seed: int) -> None:
         rig.work(on, seed, 1, "--records", 100)
         on.tell(command)
-        work = Work(on, seed, 2, "--records", 100000)
+        work = Work(on, seed, 2, "--records", 100000, "--sync", sync)
         failed_check(work.result(30))
         work.end()
         again_check(on, seed)
@@ -201,11 +203,13 @@ def shutdown_scene(on: rig.Disk, seed: int) -> None:
 
 
 SCENES: dict[str, Callable[[rig.Disk, int], None]] = {
-    "flush-error": command_scene("fail flush 25 1"),
-    "flush-errors": command_scene("fail flush 40 1000000"),
-    "write-error": command_scene("fail write 30 1"),
-    "write-errors": command_scene("fail write 60 1000000"),
-    "torn-write": command_scene("tear 35"),
+    "flush-error": command_scene("fail flush 25 1", FDSYNC),
+    "flush-error-dsync": command_scene("fail flush 25 1", DSYNC),
+    "flush-errors": command_scene("fail flush 40 1000000", FDSYNC),
+    "write-error": command_scene("fail write 30 1", FDSYNC),
+    "write-errors": command_scene("fail write 60 1000000", DSYNC),
+    "torn-write": command_scene("tear 35", FDSYNC),
+    "torn-write-dsync": command_scene("tear 35", DSYNC),
     "hang": hang_scene,
     "hang-for-good": hang_for_good_scene,
     "pause": pause_scene,

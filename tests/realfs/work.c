@@ -55,11 +55,11 @@ static struct {
     int64_t records;
     uint64_t segment_size; /* 0: drawn */
     int io_timeout_ms;     /* 0: the default */
-    int submit;            /* -1: drawn */
+    int submit, sync;      /* -1: drawn */
     bool abrupt, faults, probe;
     int fifo;
     const struct writelog_super *counter;
-} work = {.threads = 4, .records = 1000, .submit = -1, .fifo = -1};
+} work = {.threads = 4, .records = 1000, .submit = -1, .sync = -1, .fifo = -1};
 
 static struct dwal *the_log;
 static _Atomic int64_t records_left;
@@ -247,7 +247,10 @@ static void options_draw(struct dwal_options *options) {
     options->create = DWAL_CREATE_IF_ABSENT;
     options->segment_size =
         work.segment_size != 0 ? work.segment_size : sizes[draw(&random) % 4];
-    options->sync = (int)(draw(&random) % 3);
+    uint64_t sync = draw(&random) % 2;
+    options->sync = sync == 0 ? DWAL_SYNC_DSYNC : DWAL_SYNC_FDSYNC;
+    if (work.sync >= 0)
+        options->sync = work.sync;
     if (draw(&random) % 4 == 0)
         options->direct = DWAL_DIRECT_OFF;
     options->mark_delay_ms = (int)(draw(&random) % 10);
@@ -368,6 +371,7 @@ static void usage(void) {
     fputs("usage: realfs_work --dir DIR [--log LOG --fifo FIFO] [--seed N] "
           "[--life N] [--threads N]\n"
           "  [--records N] [--segment BYTES] [--io-timeout MS] [--submit 0|1] "
+          "[--sync 0|1|2] "
           "[--abrupt | --faults | --probe]\n",
           stderr);
     exit(2);
@@ -385,6 +389,7 @@ int main(int argc, char **argv) {
         {"segment", required_argument, NULL, 'g'},
         {"io-timeout", required_argument, NULL, 'o'},
         {"submit", required_argument, NULL, 'u'},
+        {"sync", required_argument, NULL, 'y'},
         {"abrupt", no_argument, NULL, 'A'},
         {"faults", no_argument, NULL, 'F'},
         {"probe", no_argument, NULL, 'P'},
@@ -422,6 +427,9 @@ int main(int argc, char **argv) {
             break;
         case 'u':
             work.submit = atoi(optarg);
+            break;
+        case 'y':
+            work.sync = atoi(optarg);
             break;
         case 'A':
             work.abrupt = true;
