@@ -76,6 +76,10 @@ int dwal__plan_lsn_known(struct dwal__planner *planner, uint64_t *lsn);
 bool dwal__plan_segment_ours(const struct dwal__planner *planner,
                              const struct dwal__found_segment *segment);
 
+/* Sets planner->plan->uuid: what LOCK says if it is valid, else what the
+ * segments do, else options->uuid. */
+void dwal__plan_uuid(struct dwal__planner *planner);
+
 /* All of a CUT. */
 int dwal__plan_cut(struct dwal__planner *planner);
 
@@ -85,6 +89,7 @@ int dwal__plan_cut(struct dwal__planner *planner);
  * dwal__mending_release. */
 struct dwal__mending {
     const struct dwal__repair_options *options;
+    struct dwal__uuid uuid; /* of the log, or that it will get */
     struct dwal_error *error;
     struct dwal__overlay *overlay; /* shows the patches */
     bool recovered;
@@ -97,6 +102,7 @@ struct dwal__mending {
 /* Fills @mending. Without patches neither overlay nor recovery mean anything. */
 int dwal__mending_find(const struct dwal__repair_options *options,
                        const struct dwal__recovery *recovery,
+                       const struct dwal__uuid *uuid,
                        struct dwal__mending *mending, struct dwal_error *error);
 
 /* Puts the patches in front of the steps of @plan, but behind its flag, and

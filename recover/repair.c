@@ -229,6 +229,27 @@ static int plan_make(const struct dwal__repair_options *options,
     return code;
 }
 
+/* The UUID of the log, once and for all: where LOCK is bad it follows from the
+ * segments as they are now, and the new LOCK will say the same to a second run
+ * that finds other segments. */
+static int uuid_find(const struct dwal__repair_options *options,
+                     const struct dwal__recovery *recovery,
+                     struct dwal__repair_plan *plan, struct dwal_error *error) {
+    struct dwal__planner planner = {
+        .options = options,
+        .recovery = recovery,
+        .plan = plan,
+        .error = error,
+        .lock_exists = (recovery->facts.bits & DWAL__FACT_LOCK) != 0};
+    int code = recovery->verdict == DWAL__VERDICT_TORN ||
+                       recovery->verdict == DWAL__VERDICT_CORRUPT
+                   ? lock_read(&planner)
+                   : 0;
+    if (code == 0)
+        dwal__plan_uuid(&planner);
+    return code;
+}
+
 int dwal__repair_plan_make(const struct dwal__repair_options *options,
                            const struct dwal__recovery *recovery,
                            struct dwal__repair_plan *plan,
@@ -237,7 +258,10 @@ int dwal__repair_plan_make(const struct dwal__repair_options *options,
     struct dwal__repair_options over = *options;
     memset(plan, 0, sizeof *plan);
     plan->lost_from = 1;
-    int code = dwal__mending_find(options, recovery, &mending, error);
+    int code = uuid_find(options, recovery, plan, error);
+    if (code != 0)
+        return code;
+    code = dwal__mending_find(options, recovery, &plan->uuid, &mending, error);
     if (code == 0 && mending.count > 0) {
         over.disk = dwal__overlay_disk(mending.overlay);
         recovery = &mending.recovery;

@@ -32,7 +32,7 @@ static size_t uuid_weight(const struct dwal__recovery *recovery,
 
 /* The UUID that the log has: LOCK's, else that of the segment with the live
  * end, else the one for which most speaks, else a new one. */
-static void uuid_choose(struct dwal__planner *planner) {
+void dwal__plan_uuid(struct dwal__planner *planner) {
     const struct dwal__recovery *recovery = planner->recovery;
     if (planner->lock_valid)
         return;
@@ -286,7 +286,6 @@ static int plan_cut_segments(struct dwal__planner *planner, uint64_t known) {
 
 int dwal__plan_cut(struct dwal__planner *planner) {
     planner->plan->kind = DWAL__REPAIR_CUT;
-    uuid_choose(planner);
     uint64_t known;
     int code = dwal__plan_lsn_known(planner, &known);
     if (code != 0)

@@ -213,18 +213,6 @@ static int bits_mend(struct dwal__mending *mending,
 
 /* ---- headers ---- */
 
-/* The UUID of the log: LOCK's, or that of a segment with records. */
-static bool uuid_find(const struct dwal__recovery *recovery,
-                      struct dwal__uuid *uuid) {
-    static const struct dwal__uuid none;
-    *uuid = recovery->uuid;
-    for (size_t i = recovery->segment_count;
-         memcmp(uuid, &none, sizeof none) == 0 && i-- > 0;)
-        if (recovery->segments[i].well_formed && recovery->segments[i].started)
-            *uuid = recovery->segments[i].header.uuid;
-    return memcmp(uuid, &none, sizeof none) != 0;
-}
-
 /* The patch that makes the first block of @segment what @rebuilt says. */
 static int header_patch(struct dwal__mending *mending,
                         const struct dwal__found_segment *segment,
@@ -258,15 +246,14 @@ static int header_patch(struct dwal__mending *mending,
 
 static int header_mend(struct dwal__mending *mending,
                        const struct dwal__recovery *recovery,
-                       const struct dwal__found_segment *segment,
-                       const struct dwal__uuid *uuid, bool *found) {
+                       const struct dwal__found_segment *segment, bool *found) {
     struct dwal__disk *disk = mending->options->disk;
     int dir = mending->options->dir;
     char name[DWAL__NAME_SIZE];
     struct dwal__rebuilt rebuilt;
     dwal__segment_name(segment->number, name);
-    int result =
-        dwal__header_rebuild(disk, dir, recovery, segment, uuid, &rebuilt);
+    int result = dwal__header_rebuild(disk, dir, recovery, segment,
+                                      &mending->uuid, &rebuilt);
     if (result < 0)
         return read_failed(mending, result, name);
     unsigned needed = rebuilt.proven ? DWAL__MEND_HEADERS : DWAL__MEND_FORGED;
@@ -290,14 +277,11 @@ static bool header_damaged(const struct dwal__found_segment *segment) {
 
 static int headers_mend(struct dwal__mending *mending,
                         const struct dwal__recovery *recovery, bool *found) {
-    struct dwal__uuid uuid;
     int code = 0;
-    if (!uuid_find(recovery, &uuid))
-        return 0;
     for (size_t i = 0; code == 0 && i < recovery->segment_count; i++)
         if (header_damaged(&recovery->segments[i]))
-            code = header_mend(mending, recovery, &recovery->segments[i], &uuid,
-                               found);
+            code =
+                header_mend(mending, recovery, &recovery->segments[i], found);
     return code == 0 ? patches_show(mending) : code;
 }
 
@@ -376,9 +360,11 @@ static int mend(struct dwal__mending *mending,
 
 int dwal__mending_find(const struct dwal__repair_options *options,
                        const struct dwal__recovery *recovery,
+                       const struct dwal__uuid *uuid,
                        struct dwal__mending *mending,
                        struct dwal_error *error) {
-    *mending = (struct dwal__mending){.options = options, .error = error};
+    *mending = (struct dwal__mending){
+        .options = options, .uuid = *uuid, .error = error};
     if (options->mend == 0 || (recovery->verdict != DWAL__VERDICT_TORN &&
                                recovery->verdict != DWAL__VERDICT_CORRUPT))
         return 0;
@@ -412,10 +398,8 @@ int dwal__mending_take(struct dwal__mending *mending,
     plan->step_count += count;
     plan->patches = count;
     mending->count = 0;
-    if (plan->kind == DWAL__REPAIR_NOTHING) {
+    if (plan->kind == DWAL__REPAIR_NOTHING)
         plan->kind = DWAL__REPAIR_MEND;
-        plan->uuid = mending->recovery.uuid;
-    }
     return 0;
 }
 

@@ -28,7 +28,8 @@ struct finder {
     struct dwal_error *error;
     struct dwal__source file; /* of the source that is being scanned */
     size_t source;
-    bool started;      /* its start is readable */
+    bool started;      /* its start is readable … */
+    uint64_t previous; /* … and names this segment */
     uint64_t expected; /* the lowest LSN that a record in it may have */
     uint64_t tries;    /* bytes that may still be checked in vain */
     uint64_t known;    /* the largest LSN that was given … */
@@ -50,9 +51,22 @@ static struct dwal__salvage_source *source_of(struct finder *finder) {
 
 /* ---- pieces ---- */
 
+/* True if all between @top and the segment that is being scanned is known: the
+ * one is what the other names as its predecessor, or that one has a start. */
+static bool start_sure(const struct finder *finder,
+                       const struct dwal__salvage_piece *top) {
+    const struct dwal__salvage *salvage = finder->salvage;
+    for (size_t i = 0; finder->started && i < finder->source; i++) {
+        const struct dwal__salvage_source *source = &salvage->sources[i];
+        if (source->header.number == finder->previous)
+            return source->started || i == top->source;
+    }
+    return false;
+}
+
 /* What lower segments hold from @lsn on was given up when the one that is being
- * scanned began to give these LSNs. Where its start is unreadable, it may have
- * begun lower: then a stretch that reaches so far is left out as a whole. */
+ * scanned began to give these LSNs. Where a start between is unreadable, that
+ * may have begun lower: then a stretch that reaches so far is left out whole. */
 static void pieces_hide(struct finder *finder, uint64_t lsn) {
     struct dwal__salvage *salvage = finder->salvage;
     while (salvage->piece_count > 0) {
@@ -61,7 +75,7 @@ static void pieces_hide(struct finder *finder, uint64_t lsn) {
         if (top->source == finder->source || top->last_lsn < lsn)
             return;
         bool below = top->first_lsn < lsn;
-        if (below && finder->started) {
+        if (below && start_sure(finder, top)) {
             top->last_lsn = lsn - 1;
             return;
         }
@@ -356,6 +370,9 @@ static int start_look(struct finder *finder) {
     finder->started = dwal__batch_check(bytes, &header, segment->block_size,
                                         &summary, NULL) == DWAL__FAULT_NONE &&
                       summary.started;
+    if (finder->started)
+        finder->previous = summary.start.previous_segment;
+    source_of(finder)->started = finder->started;
     return 0;
 }
 

@@ -49,6 +49,7 @@ struct dwal__salvage_hole {
 struct dwal__salvage_source {
     uint64_t number; /* in the file's name */
     struct dwal__segment_header header;
+    bool started;      /* its start is readable */
     bool deduced;      /* the header was damaged: only number, salt and sizes */
     uint64_t sure_end; /* up to here all is the log's (see above) */
 };

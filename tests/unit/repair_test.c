@@ -48,12 +48,16 @@ static void check_row(struct memdisk *memdisk, const char *scene,
     dwal__recovery_release(&recovery);
 }
 
+/* What repairs may mend (enum dwal__mend); the scene says. */
+static unsigned mend;
+
 static struct dwal__repair_options options_for(struct memdisk *memdisk,
                                                int *lock) {
     return (struct dwal__repair_options){.disk = memdisk_disk(memdisk),
                                          .lock = lock,
                                          .uuid = {{1, 2, 3}},
                                          .salts = {0xAAAA, 0xBBBB},
+                                         .mend = mend,
                                          .now_ns = 1735689600000000000u};
 }
 
@@ -145,7 +149,9 @@ struct scene {
     enum dwal__repair_kind kind;
     const char *row_after;
     uint64_t durable_lsn; /* before and after; a reset: after */
-    bool reset;
+    bool reset;           /* before there was none */
+    unsigned mend;        /* enum dwal__mend */
+    uint64_t before_lsn;  /* if something is mended: durable before */
 };
 
 /* Two segments: 1 with LSNs 1 to 10, 2 with 11 to 15 in three batches; 3 is
@@ -421,64 +427,182 @@ static void much_bad(struct logbuild *log, struct memdisk *memdisk) {
     memdisk_put(memdisk, ".wal", "x", 1);
 }
 
+/* ---- scenes that can be mended ---- */
+
+#define MEND (DWAL__MEND_BITS | DWAL__MEND_HEADERS)
+#define MEND_ALL (MEND | DWAL__MEND_FORGED)
+
+/* One bit in a batch that had been acknowledged. */
+static void flip_record(struct logbuild *log, struct memdisk *memdisk) {
+    (void)memdisk;
+    example(log);
+    two->bytes[two->batches[1].offset + 200] ^= 0x20;
+}
+
+static void flip_header(struct logbuild *log, struct memdisk *memdisk) {
+    (void)memdisk;
+    example(log);
+    two->bytes[two->batches[2].offset + 41] ^= 1;
+}
+
+/* Two in one sector, in batches one behind the other, and one in another
+ * segment. */
+static void flip_several(struct logbuild *log, struct memdisk *memdisk) {
+    (void)memdisk;
+    example(log);
+    two->bytes[two->batches[1].offset + 30] ^= 1;
+    two->bytes[two->batches[2].offset + 300] ^= 2;
+    two->bytes[two->batches[2].offset + 3] ^= 0;
+    one->bytes[one->batches[1].offset + 450] ^= 4;
+}
+
+/* A bit that can be put back, and behind it a tail that is torn. */
+static void flip_and_torn(struct logbuild *log, struct memdisk *memdisk) {
+    torn_first(log, memdisk);
+    two->bytes[two->batches[2].offset + 300] ^= 2;
+}
+
+/* … and damage that cannot be mended. */
+static void flip_and_lost(struct logbuild *log, struct memdisk *memdisk) {
+    lost_early(log, memdisk);
+    one->bytes[one->batches[1].offset + 60] ^= 1;
+    one->bytes[one->batches[1].offset + 200] ^= 1;
+    sector_lose(two, two->batches[2].offset + 512);
+}
+
+static void header_bit(struct logbuild *log, struct memdisk *memdisk) {
+    (void)memdisk;
+    example(log);
+    one->bytes[70] ^= 0x10;
+}
+
+/* Only checksums say what the header had been: of the fields that no batch
+ * tells, those are left that matter. */
+static void header_bytes(struct logbuild *log, struct memdisk *memdisk) {
+    (void)memdisk;
+    example(log);
+    memset(two->bytes, 0, 20);
+    memset(two->bytes + 72, 0x5A, 8);
+}
+
+/* Nothing is left of it. */
+static void header_gone(struct logbuild *log, struct memdisk *memdisk) {
+    (void)memdisk;
+    example(log);
+    check_fill(&log->random, two->bytes, 512);
+}
+
+static void header_padding(struct logbuild *log, struct memdisk *memdisk) {
+    (void)memdisk;
+    example(log);
+    two->bytes[400] = 9;
+}
+
+/* The prepared segment has no batch that could prove anything. */
+static void header_unused(struct logbuild *log, struct memdisk *memdisk) {
+    (void)memdisk;
+    example(log);
+    check_fill(&log->random, three->bytes, 512);
+}
+
+/* LOCK, too, and a bit. */
+static void header_and_more(struct logbuild *log, struct memdisk *memdisk) {
+    (void)memdisk;
+    example(log);
+    log->lock[20] ^= 1;
+    one->bytes[70] ^= 0x10;
+    two->bytes[two->batches[1].offset + 200] ^= 0x20;
+}
+
 static const struct scene scenes[] = {
-    {"torn last", torn_last, "torn", DWAL__REPAIR_TAIL, "clean", 14, false},
+    {"torn last", torn_last, "torn", DWAL__REPAIR_TAIL, "clean", 14, false, 0,
+     0},
     {"torn header", torn_header, "torn-open", DWAL__REPAIR_TAIL, "clean", 14,
-     false},
-    {"torn first", torn_first, "torn", DWAL__REPAIR_TAIL, "clean", 15, false},
-    {"torn zeros", torn_zeros, "torn", DWAL__REPAIR_TAIL, "clean", 15, false},
+     false, 0, 0},
+    {"torn first", torn_first, "torn", DWAL__REPAIR_TAIL, "clean", 15, false, 0,
+     0},
+    {"torn zeros", torn_zeros, "torn", DWAL__REPAIR_TAIL, "clean", 15, false, 0,
+     0},
     {"torn recycled", torn_recycled, "torn", DWAL__REPAIR_TAIL, "clean", 4,
-     false},
+     false, 0, 0},
     {"torn across", torn_across, "torn-open", DWAL__REPAIR_TAIL, "clean", 14,
-     false},
+     false, 0, 0},
     {"torn creation", torn_creation, "torn", DWAL__REPAIR_TAIL, "empty", 0,
-     false},
+     false, 0, 0},
     {"torn flipped", torn_flipped, "torn", DWAL__REPAIR_TAIL, "clean", 14,
-     false},
+     false, 0, 0},
     {"lost middle", lost_middle, "lost-records", DWAL__REPAIR_CUT, "clean", 11,
-     false},
+     false, 0, 0},
     {"lost early", lost_early, "lost-records", DWAL__REPAIR_CUT, "clean", 0,
-     false},
+     false, 0, 0},
     {"lost segment", lost_segment, "lost-records", DWAL__REPAIR_CUT, "clean",
-     10, false},
+     10, false, 0, 0},
     {"lost prepared", lost_prepared, "missing-segment", DWAL__REPAIR_CUT,
-     "clean", 10, false},
+     "clean", 10, false, 0, 0},
     {"lost successor", lost_successor, "missing-successor", DWAL__REPAIR_CUT,
-     "clean", 15, false},
+     "clean", 15, false, 0, 0},
     {"lost, with a spare", lost_with_spare, "lost-records", DWAL__REPAIR_CUT,
-     "clean", 11, false},
-    {"lost all", lost_all, "lost-records", DWAL__REPAIR_CUT, "clean", 31, true},
+     "clean", 11, false, 0, 0},
+    {"lost all", lost_all, "lost-records", DWAL__REPAIR_CUT, "clean", 31, true,
+     0, 0},
     {"lost files", lost_files, "lost-files", DWAL__REPAIR_CUT, "empty", 0,
-     false},
+     false, 0, 0},
     {"LOCK missing", lock_missing, "bad-structure", DWAL__REPAIR_CUT, "clean",
-     15, false},
+     15, false, 0, 0},
     {"LOCK bad", lock_bad, "bad-structure", DWAL__REPAIR_CUT, "clean", 15,
-     false},
+     false, 0, 0},
     {"LOCK alone", lock_alone, "bad-structure", DWAL__REPAIR_CUT, "empty", 0,
-     false},
+     false, 0, 0},
     {"name bad", name_bad, "bad-structure", DWAL__REPAIR_CUT, "clean", 15,
-     false},
+     false, 0, 0},
     {"header bad", header_bad, "bad-structure", DWAL__REPAIR_CUT, "clean", 15,
-     false},
+     false, 0, 0},
     {"header bad first", header_bad_first, "bad-structure", DWAL__REPAIR_CUT,
-     "clean", 15, true},
+     "clean", 15, true, 0, 0},
     {"names swapped", names_swapped, "bad-structure", DWAL__REPAIR_CUT, "clean",
-     10, false},
+     10, false, 0, 0},
     {"file short", file_short, "bad-structure", DWAL__REPAIR_CUT, "clean", 15,
-     false},
+     false, 0, 0},
     {"UUID of another", uuid_other, "bad-structure", DWAL__REPAIR_CUT, "clean",
-     15, false},
+     15, false, 0, 0},
     {"names long", names_long, "bad-structure", DWAL__REPAIR_CUT, "clean", 15,
-     false},
-    {"number last", number_last, "bad-structure", DWAL__REPAIR_CUT, "clean",
-     15, false},
-    {"much bad", much_bad, "bad-structure", DWAL__REPAIR_CUT, "clean", 0,
-     false},
+     false, 0, 0},
+    {"number last", number_last, "bad-structure", DWAL__REPAIR_CUT, "clean", 15,
+     false, 0, 0},
+    {"much bad", much_bad, "bad-structure", DWAL__REPAIR_CUT, "clean", 0, false,
+     0, 0},
+    {"mend torn flipped", torn_flipped, "torn", DWAL__REPAIR_MEND, "clean", 15,
+     false, MEND, 14},
+    {"flip record", flip_record, "lost-records", DWAL__REPAIR_MEND, "clean", 15,
+     false, MEND, 10},
+    {"flip header", flip_header, "lost-records", DWAL__REPAIR_MEND, "clean", 15,
+     false, MEND, 11},
+    {"flip several", flip_several, "lost-records", DWAL__REPAIR_MEND, "clean",
+     15, false, MEND, 0},
+    {"flip and torn", flip_and_torn, "lost-records", DWAL__REPAIR_TAIL, "clean",
+     15, false, MEND, 11},
+    {"flip and lost", flip_and_lost, "lost-records", DWAL__REPAIR_CUT, "clean",
+     11, false, MEND, 0},
+    {"header bit", header_bit, "bad-structure", DWAL__REPAIR_MEND, "clean", 15,
+     false, MEND, 0},
+    {"header bytes", header_bytes, "bad-structure", DWAL__REPAIR_MEND, "clean",
+     15, false, MEND, 10},
+    {"header gone", header_gone, "bad-structure", DWAL__REPAIR_MEND, "clean",
+     15, false, MEND_ALL, 10},
+    {"header gone, cut", header_gone, "bad-structure", DWAL__REPAIR_CUT,
+     "clean", 10, false, MEND, 10},
+    {"header padding", header_padding, "bad-structure", DWAL__REPAIR_MEND,
+     "clean", 15, false, MEND, 10},
+    {"header unused", header_unused, "bad-structure", DWAL__REPAIR_CUT, "clean",
+     15, false, MEND_ALL, 15},
+    {"header and more", header_and_more, "bad-structure", DWAL__REPAIR_CUT,
+     "clean", 15, false, MEND_ALL, 0},
 };
 #define SCENE_COUNT (sizeof scenes / sizeof scenes[0])
 
 static struct memdisk *scene_disk(const struct scene *scene) {
     struct logbuild log;
+    mend = scene->mend;
     struct memdisk *memdisk = memdisk_new();
     logbuild_init(&log, BLOCK, SEGMENT);
     scene->build(&log, memdisk);
@@ -523,7 +647,9 @@ static void repair_makes_clean(void **state) {
         struct memdisk *after = memdisk_copy(before);
         enum dwal__repair_kind kind;
         check_row(before, scene->name, scene->row,
-                  scene->reset ? 0 : scene->durable_lsn);
+                  scene->reset       ? 0
+                  : scene->mend != 0 ? scene->before_lsn
+                                     : scene->durable_lsn);
         assert_int_equal(repair(after, UINT64_MAX, &kind), 0);
         assert_int_equal(kind, scene->kind);
         check_row(after, scene->name, scene->row_after, scene->durable_lsn);
@@ -564,11 +690,18 @@ static void check_between(struct memdisk *memdisk, const struct scene *scene,
     struct dwal__recovery recovery;
     recover(memdisk, &recovery);
     bool cut = scene->kind == DWAL__REPAIR_CUT;
+    bool mended = scene->mend != 0;
     bool fine =
-        recovery.verdict == DWAL__VERDICT_CLEAN ||
+        recovery.verdict == DWAL__VERDICT_CLEAN || mended ||
         recovery.verdict == (cut ? DWAL__VERDICT_CORRUPT : DWAL__VERDICT_TORN);
-    if (!fine || !(recovery.durable_lsn == scene->durable_lsn ||
-                   (scene->reset && recovery.durable_lsn == 0)))
+    bool place = recovery.durable_lsn == scene->durable_lsn ||
+                 (scene->reset && recovery.durable_lsn == 0);
+    /* What is mended one after the other lets the log end in between; it is in
+     * order only at last. */
+    if (mended && recovery.verdict != DWAL__VERDICT_CLEAN)
+        place = recovery.durable_lsn >= scene->before_lsn &&
+                recovery.durable_lsn <= scene->durable_lsn;
+    if (!fine || !place)
         fail_msg("%s, stopped at %llu: %s, durable %llu", scene->name,
                  (unsigned long long)stop, recovery.decision->name,
                  (unsigned long long)recovery.durable_lsn);
@@ -728,6 +861,8 @@ static void damage_file(struct memdisk *memdisk, const char *name,
 static struct memdisk *damaged_disk(uint64_t *random) {
     const struct scene *scene = &scenes[check_random(random) % SCENE_COUNT];
     struct memdisk *memdisk = scene_disk(scene);
+    static const unsigned mends[] = {0, MEND, MEND_ALL};
+    mend = mends[check_random(random) % 3];
     for (uint64_t i = check_random(random) % 4; i > 0; i--) {
         size_t size;
         const char *any = any_file(memdisk, random);
