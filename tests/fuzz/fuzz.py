@@ -72,7 +72,7 @@ def write_seeds(target, folder):
                 data = bytes(data).rstrip(b"\0").ljust(1024, b"\0")
                 (folder / name).write_bytes(data[:INPUT_MAX])
             continue
-        data = folder_bytes(files, rng.randrange(16))
+        data = folder_bytes(files, rng.randrange(256))
         if len(data) <= INPUT_MAX:
             (folder / name).write_bytes(data)
 

@@ -33,6 +33,11 @@ static const struct {
     {{"--system"}, "2"},
     {{"--type=1", "--limit=3"}, NULL},
     {{"--start=9223372036854775807"}, NULL},
+    {{"--skip-damage", "--system"}, NULL},
+    {{"--skip-damage", "--json"}, NULL},
+    {{"--map"}, NULL},
+    {{"--map", "--cell=512"}, NULL},
+    {{"--extract=8", "-o-"}, NULL},
 };
 #define FORMS (sizeof forms / sizeof forms[0])
 
