@@ -211,6 +211,24 @@ def test_skip_shows_nothing_unproven():
         check(one.out == two.out and two.status == one.status, two.err)
 
 
+def test_skip_stops_at_what_is_proven():
+    """Behind damage, too, a record that nothing proves is not shown."""
+    with directory() as d:
+        batches = make(d / "log")
+        record, lost = batch_of(batches, COUNT), batch_of(batches, COUNT - 9)
+        check(record["segment"] == lost["segment"], batches[-12:])
+        path = file_of(d / "log", record["segment"])
+        with path.open("r+b") as file:  # the close, a mark: never written
+            file.seek(record["offset"] + -(-record["size"] // BLOCK) * BLOCK)
+            rest = path.stat().st_size - file.tell()
+            file.write(bytes(rest))
+        damage(d / "log", lost, False)
+        result = run("waldump", "--json", "--skip-damage", str(d / "log"))
+        shown = [json.loads(x).get("lsn") for x in result.out.splitlines()]
+        check(result.status == 4 and COUNT - 1 in shown and
+              COUNT not in shown and COUNT - 9 not in shown, result.err)
+
+
 # ---- damage of any kind ----
 
 def hit_somewhere(r, log: Path, dirty: set[tuple[int, int]]) -> None:
