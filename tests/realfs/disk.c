@@ -19,7 +19,8 @@
  *                                  first half reaches the disk; EIO
  *     hang read|write|flush N MS   from the operation after the next N on,
  *                                  nothing is answered for MS (0: for good)
- *     jitter US                    answer writes up to so much later
+ *     jitter US                    answer writes and flushes up to so much
+ *                                  later, and not in their order
  *     size BYTES                   the disk is so large from now on
  *
  * A watchdog (alarm) kills it after the seconds it was given, and it dies with
@@ -131,7 +132,7 @@ static enum fate operation_begin(enum operation operation) {
     return number == disk.plan[operation].tear_at ? FATE_TEAR : FATE_GOOD;
 }
 
-/* With some luck, lets others go first. */
+/* With some luck, lets others go first. The lock is free meanwhile. */
 static void jitter(void) {
     unsigned us = disk.jitter_us == 0 || draw() % 4 != 0
                       ? 0
@@ -266,6 +267,7 @@ static int disk_fsync(const char *path, int data_only,
     else
         log_entry(&(struct writelog_entry){.flags = WRITELOG_FLUSH});
     cached_empty(fate == FATE_FAIL);
+    jitter(); /* what is answered meanwhile is not covered */
     pthread_mutex_unlock(&disk.lock);
     return fate == FATE_FAIL ? -EIO : 0;
 }

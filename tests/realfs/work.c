@@ -253,6 +253,9 @@ static void options_draw(struct dwal_options *options) {
         options->sync = work.sync;
     if (draw(&random) % 4 == 0)
         options->direct = DWAL_DIRECT_OFF;
+    /* Small ones are full soon, so that several are under way at once. */
+    if (draw(&random) % 2 == 0)
+        options->batch_bytes_max = UINT64_C(4096) << draw(&random) % 4;
     options->mark_delay_ms = (int)(draw(&random) % 10);
     options->verify_bytes = UINT64_MAX;
     if (work.submit >= 0)
