@@ -26,7 +26,7 @@ static double record_size(uint32_t bs) {
 }
 
 static double percentile_us(const struct dwal__result *result, double percent) {
-    if (result->latency.count == 0)
+    if (dwal__histogram_count(&result->latency) == 0)
         return NAN;
     return (double)dwal__histogram_percentile(&result->latency, percent) / 1e3;
 }
@@ -47,7 +47,7 @@ void dwal__figures_fill(const struct dwal__bench_options *options,
     figures->p999 = percentile_us(result, 99.9);
     figures->p9999 = percentile_us(result, 99.99);
     figures->max = percentile_us(result, 100);
-    figures->mean = result->latency.count == 0
+    figures->mean = dwal__histogram_count(&result->latency) == 0
                         ? NAN
                         : dwal__histogram_mean(&result->latency) / 1e3;
     figures->user_us = ratio(usage->user_us, records);
@@ -164,7 +164,7 @@ void dwal__report_print(const struct dwal__bench_options *options,
     printf("records    %" PRIu64 " in %.2f s: %s/s, %s/s of payload%s\n",
            result->records, result->seconds, rate, size,
            result->cancelled ? " (stopped)" : "");
-    if (result->latency.count != 0)
+    if (dwal__histogram_count(&result->latency) != 0)
         latency_print(options, result, &figures);
     printf("cpu        %.3g us a record (%.3g user, %.3g system); switches a "
            "record: %.3g voluntary, %.3g not\n",
@@ -223,7 +223,7 @@ static void latency_json(const struct dwal__result *result,
     dwal__json_double(json, "p99.99", figures->p9999);
     dwal__json_double(json, "max", figures->max);
     dwal__json_double(json, "mean", figures->mean);
-    dwal__json_u64(json, "count", result->latency.count);
+    dwal__json_u64(json, "count", dwal__histogram_count(&result->latency));
     dwal__json_object_close(json);
 }
 

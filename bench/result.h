@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "histogram.h"
+#include "../src/histogram.h"
 #include "iocount.h"
 #include "usage.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The histogram of the benchmarks: never lower than the truth, and never more
- * than a bucket higher. */
-#include "tests/support/check.h"
+/* The histogram: never lower than the truth, never more than a bucket higher,
+ * and nothing lost where many add. */
+#include <pthread.h>
 
-#include "bench/histogram.h"
+#include "src/histogram.h"
+#include "tests/support/check.h"
 
 static struct dwal__histogram histogram, other;
 
@@ -77,10 +78,54 @@ static void merging_adds(void **state) {
     for (uint64_t ns = 51; ns <= 100; ns++)
         dwal__histogram_add(&other, ns);
     dwal__histogram_merge(&histogram, &other);
-    assert_int_equal(histogram.count, 100);
+    assert_int_equal(dwal__histogram_count(&histogram), 100);
     assert_int_equal(histogram.max, 100);
     assert_int_equal(dwal__histogram_percentile(&histogram, 75), 75);
     assert_true(dwal__histogram_mean(&histogram) == 50.5);
+}
+
+/* A bucket begins where the one before it ends, and holds what ends in it. */
+static void buckets_follow(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < DWAL__HISTOGRAM_BUCKETS - 1; i++) {
+        uint64_t upper = dwal__histogram_bucket_upper(i);
+        assert_true(i == 0 || upper > dwal__histogram_bucket_upper(i - 1));
+        dwal__histogram_add(&histogram, upper);
+        assert_int_equal(dwal__histogram_bucket(&histogram, i), 1);
+        dwal__histogram_add(&histogram, upper + 1);
+        assert_int_equal(dwal__histogram_bucket(&histogram, i + 1), 1);
+        clear(NULL);
+    }
+    assert_true(dwal__histogram_bucket_upper(DWAL__HISTOGRAM_BUCKETS - 1) ==
+                UINT64_MAX);
+}
+
+#define ADDERS 4
+#define ADDED 20000
+
+static void *adder(void *argument) {
+    uint64_t first = *(uint64_t *)argument;
+    for (uint64_t i = 0; i < ADDED; i++)
+        dwal__histogram_add_shared(&histogram, first + i % 100);
+    return NULL;
+}
+
+static void many_add(void **state) {
+    (void)state;
+    pthread_t threads[ADDERS];
+    uint64_t first[ADDERS];
+    for (uint64_t i = 0; i < ADDERS; i++) {
+        first[i] = i * 100;
+        assert_int_equal(pthread_create(&threads[i], NULL, adder, &first[i]),
+                         0);
+    }
+    for (uint64_t i = 0; i < ADDERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(dwal__histogram_count(&histogram), ADDERS * ADDED);
+    assert_int_equal(dwal__histogram_bucket(&histogram, 0), ADDED / 100);
+    assert_int_equal(histogram.max, ADDERS * 100 - 1);
+    assert_true(dwal__histogram_mean(&histogram) ==
+                (double)(ADDERS * 100 - 1) / 2);
 }
 
 int main(void) {
@@ -91,6 +136,8 @@ int main(void) {
         cmocka_unit_test_setup(percentiles_count, clear),
         cmocka_unit_test_setup(none_is_zero, clear),
         cmocka_unit_test_setup(merging_adds, clear),
+        cmocka_unit_test_setup(buckets_follow, clear),
+        cmocka_unit_test_setup(many_add, clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
