@@ -13,10 +13,8 @@
  * kill may cut the last line short on some kinds of files: without its newline
  * it does not count.
  */
-#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
@@ -30,27 +28,12 @@
 #include <unistd.h>
 
 #include "cli.h"
-#include "dwal.h"
+#include "walput.h"
 #include "walput_input.h"
-
-#define THREADS_MAX 1024
-
-/* What the command line says. */
-struct settings {
-    const char *path;
-    struct dwal_options options;
-    struct dwal_record record; /* type, flags, tenant, shard */
-    bool framed;
-    bool ack;
-    bool verbose;
-    bool quiet;
-    unsigned threads;
-    uint64_t keep; /* trim all but so many records; 0: trim nothing */
-};
 
 /* The work that the threads share. */
 struct put {
-    const struct settings *settings;
+    const struct dwal__put_settings *settings;
     struct dwal *log;
     int stop_fd; /* eventfd, readable once no more is to be read */
     int done_fd; /* eventfd, counts threads that ended */
@@ -76,7 +59,7 @@ struct put {
 static pthread_mutex_t screen_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void log_report(void *argument, int level, const char *text) {
-    const struct settings *settings = argument;
+    const struct dwal__put_settings *settings = argument;
     pthread_mutex_lock(&screen_lock);
     if (level == DWAL_LOG_WARNING)
         dwal__cli_warning("%s", text);
@@ -293,7 +276,7 @@ static double seconds_now(void) {
 /* Tells what came of it; @durable is the last LSN that is known to be so. */
 static void result_report(const struct put *put, uint64_t durable,
                           double seconds) {
-    const struct settings *settings = put->settings;
+    const struct dwal__put_settings *settings = put->settings;
     uint64_t count =
         put->first_lsn == 0 ? 0 : put->last_lsn - put->first_lsn + 1;
     if (durable < put->last_lsn) {
@@ -359,7 +342,7 @@ static bool name_expected(const char *name) {
 /* A log wants a directory of its own: somebody's home or project, given by
  * mistake, is not filled with segments. What is wrong with the directory itself
  * dwal_open tells. */
-static bool directory_check(const struct settings *settings) {
+static bool directory_check(const struct dwal__put_settings *settings) {
     char found[256] = "";
     bool log = settings->options.create == DWAL_CREATE_NEVER;
     DIR *dir = log ? NULL : opendir(settings->path);
@@ -379,7 +362,7 @@ static bool directory_check(const struct settings *settings) {
     return false;
 }
 
-static int settings_run(const struct settings *settings) {
+static int settings_run(const struct dwal__put_settings *settings) {
     struct put put = {.settings = settings};
     struct dwal_error error;
     int status = DWAL__EXIT_ERROR;
@@ -419,221 +402,15 @@ fds:
     return status;
 }
 
-/* ---- the command line ---- */
-
-enum option_code {
-    OPTION_ACK = 256,
-    OPTION_FRAMED,
-    OPTION_TYPE,
-    OPTION_FLAGS,
-    OPTION_TENANT,
-    OPTION_SHARD,
-    OPTION_KEEP,
-    OPTION_CREATE,
-    OPTION_PRESET,
-    OPTION_SEGMENT_SIZE,
-    OPTION_BLOCK_SIZE,
-    OPTION_SYNC,
-    OPTION_DIRECT,
-    OPTION_COLOR,
-    OPTION_HELP,
-    OPTION_VERSION
-};
-
-static const struct option long_options[] = {
-    {"ack", no_argument, NULL, OPTION_ACK},
-    {"framed", no_argument, NULL, OPTION_FRAMED},
-    {"threads", required_argument, NULL, 't'},
-    {"type", required_argument, NULL, OPTION_TYPE},
-    {"flags", required_argument, NULL, OPTION_FLAGS},
-    {"tenant", required_argument, NULL, OPTION_TENANT},
-    {"shard", required_argument, NULL, OPTION_SHARD},
-    {"keep", required_argument, NULL, OPTION_KEEP},
-    {"create", required_argument, NULL, OPTION_CREATE},
-    {"preset", required_argument, NULL, OPTION_PRESET},
-    {"segment-size", required_argument, NULL, OPTION_SEGMENT_SIZE},
-    {"block-size", required_argument, NULL, OPTION_BLOCK_SIZE},
-    {"sync", required_argument, NULL, OPTION_SYNC},
-    {"direct", required_argument, NULL, OPTION_DIRECT},
-    {"quiet", no_argument, NULL, 'q'},
-    {"verbose", no_argument, NULL, 'v'},
-    {"color", required_argument, NULL, OPTION_COLOR},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},
-    {NULL, 0, NULL, 0}};
-
-/* clang-format off */
-static const char help[] =
-"Usage: walput [OPTION]... DIR\n"
-"Append standard input to the write-ahead log in DIR, a record a line.\n"
-"\n"
-"  -t, --threads N      append from N threads, 1 to 1024; 1. LSNs follow the\n"
-"                       order of the input all the same\n"
-"      --ack            print each record's LSN on a line of its own, once the\n"
-"                       record is durable, before a thread reads its next one\n"
-"      --framed         records are blobs: length (32 bits, little-endian), bytes\n"
-"      --type N         give the records this type, 0 to 65535; 0\n"
-"      --flags N        ... these flags, 0 to 65535; 0\n"
-"      --tenant N       ... this tenant id, 32 bits; 0\n"
-"      --shard N        ... this shard id, 32 bits; 0\n"
-"      --keep N         trim as it goes: the newest N records stay, and the\n"
-"                       segments of older ones are used again\n"
-"\n"
-"      --create WHEN    make the log: never, if-absent (the default), or new,\n"
-"                       which fails if there is one. The directory must be\n"
-"                       absent or empty\n"
-"      --preset NAME    latency, balanced (the default), throughput\n"
-"      --segment-size SIZE  bytes of a new segment file; 64M\n"
-"      --block-size SIZE    bytes of a block; what the disk wants\n"
-"      --sync HOW       auto, dsync (with each write), fdsync (after them)\n"
-"      --direct HOW     O_DIRECT: required, preferred (the default), off\n"
-"\n"
-"  -q, --quiet          no report, no progress bar\n"
-"  -v, --verbose        report also when standard error is no terminal\n"
-"      --color WHEN     auto, always, never\n"
-"      --help, --version\n"
-"\n"
-"A line is appended without its newline; it may be empty and may hold any other\n"
-"byte. Of acknowledgements, only lines with their newline count.\n"
-"\n"
-"Exit status: 0 all records are durable, 8 something failed (the message tells\n"
-"what is durable), 16 wrong usage, 32 stopped by a signal; what was appended\n"
-"until then is durable.\n";
-/* clang-format on */
-
-/* Finds @text among @names, whose index is the value. */
-static bool choice_parse(const char *option, const char *text,
-                         const char *const *names, int *value) {
-    for (int i = 0; names[i] != NULL; i++)
-        if (strcmp(text, names[i]) == 0) {
-            *value = i;
-            return true;
-        }
-    dwal__cli_usage("%s: '%s' is not one of those that --help names", option,
-                    text);
-    return false;
-}
-
-/* In the order of the enums of dwal.h, whose values start at 0. */
-static const char *const create_names[] = {"never", "if-absent", "new", NULL};
-static const char *const preset_names[] = {"latency", "balanced", "throughput",
-                                           NULL};
-static const char *const sync_names[] = {"auto", "dsync", "fdsync", NULL};
-static const char *const direct_names[] = {"required", "preferred", "off",
-                                           NULL};
-static_assert(DWAL_CREATE_NEW == 2 && DWAL_PRESET_THROUGHPUT == 2 &&
-                  DWAL_SYNC_FDSYNC == 2 && DWAL_DIRECT_OFF == 2,
-              "names of options");
-
-/* Options that say what the log shall be like. */
-static bool log_option_parse(struct dwal_options *options, int code,
-                             const char *text) {
-    uint64_t number;
-    int preset;
-    switch (code) {
-    case OPTION_CREATE:
-        return choice_parse("--create", text, create_names, &options->create);
-    case OPTION_PRESET:
-        return choice_parse("--preset", text, preset_names, &preset) &&
-               dwal_options_preset(options, preset) == DWAL_OK;
-    case OPTION_SEGMENT_SIZE:
-        return dwal__cli_size("--segment-size", text, 65536, UINT64_C(1) << 40,
-                              &options->segment_size);
-    case OPTION_BLOCK_SIZE:
-        if (!dwal__cli_size("--block-size", text, 4096, 65536, &number))
-            return false;
-        options->block_size = (uint32_t)number;
-        return true;
-    case OPTION_SYNC:
-        return choice_parse("--sync", text, sync_names, &options->sync);
-    case OPTION_DIRECT:
-        return choice_parse("--direct", text, direct_names, &options->direct);
-    default:
-        return false; /* getopt has told */
-    }
-}
-
-static bool option_parse(struct settings *settings, int code,
-                         const char *text) {
-    uint64_t number;
-    switch (code) {
-    case OPTION_ACK:
-        settings->ack = true;
-        return true;
-    case OPTION_FRAMED:
-        settings->framed = true;
-        return true;
-    case 'q':
-        settings->quiet = true;
-        return true;
-    case 'v':
-        settings->verbose = true;
-        return true;
-    case OPTION_COLOR:
-        return dwal__cli_color_set(text);
-    case 't':
-        if (!dwal__cli_number("--threads", text, 1, THREADS_MAX, &number))
-            return false;
-        settings->threads = (unsigned)number;
-        return true;
-    case OPTION_TYPE:
-        if (!dwal__cli_number("--type", text, 0, UINT16_MAX, &number))
-            return false;
-        settings->record.type = (uint16_t)number;
-        return true;
-    case OPTION_FLAGS:
-        if (!dwal__cli_number("--flags", text, 0, UINT16_MAX, &number))
-            return false;
-        settings->record.flags = (uint16_t)number;
-        return true;
-    case OPTION_TENANT:
-        if (!dwal__cli_number("--tenant", text, 0, UINT32_MAX, &number))
-            return false;
-        settings->record.tenant = (uint32_t)number;
-        return true;
-    case OPTION_SHARD:
-        if (!dwal__cli_number("--shard", text, 0, UINT32_MAX, &number))
-            return false;
-        settings->record.shard = (uint32_t)number;
-        return true;
-    case OPTION_KEEP:
-        return dwal__cli_number("--keep", text, 1, UINT64_MAX / 2,
-                                &settings->keep);
-    default:
-        return log_option_parse(&settings->options, code, text);
-    }
-}
-
 int main(int argc, char **argv) {
-    struct settings settings = {.threads = 1};
+    struct dwal__put_settings settings = {.threads = 1};
+    int status;
     dwal__cli_begin("walput", argv);
     dwal_options_init(&settings.options);
     settings.options.create = DWAL_CREATE_IF_ABSENT;
     settings.options.log = log_report;
     settings.options.log_argument = &settings;
-    for (;;) {
-        int code = getopt_long(argc, argv, "t:qv", long_options, NULL);
-        if (code == -1)
-            break;
-        if (code == OPTION_HELP || code == OPTION_VERSION) {
-            if (code == OPTION_HELP)
-                fputs(help, stdout);
-            else
-                dwal__cli_version();
-            return dwal__cli_end(DWAL__EXIT_CLEAN);
-        }
-        if (!option_parse(&settings, code, optarg)) {
-            if (code == '?')
-                dwal__cli_usage(NULL);
-            return dwal__cli_end(DWAL__EXIT_USAGE);
-        }
-    }
-    if (argc - optind != 1)
-        return dwal__cli_end(dwal__cli_usage(
-            optind == argc ? "which directory?" : "one directory at a time"));
-    settings.path = argv[optind];
-    if (settings.path[0] == '\0')
-        return dwal__cli_end(
-            dwal__cli_usage("which directory? its name is empty"));
-    return dwal__cli_end(settings_run(&settings));
+    if (dwal__put_settings_read(&settings, argc, argv, &status))
+        status = settings_run(&settings);
+    return dwal__cli_end(status);
 }

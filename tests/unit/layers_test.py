@@ -21,7 +21,9 @@ LAYERS = {
     "fsck": {"recover", "format"},
 }
 # A client of the public library, which happens to live beside the tools.
-CLIENTS = {"fsck/walput.c": {"dwal.h", "cli.h", "walput_input.h"}}
+CLIENTS = {"fsck/walput.c": {"walput.h", "cli.h", "walput_input.h"},
+           "fsck/walput.h": {"dwal.h"},
+           "fsck/walput_options.c": {"walput.h", "cli.h"}}
 
 # Installed side by side, so the one names the other without a folder.
 PUBLIC = {"src/dwal.h": {"dwal_error.h"}}
