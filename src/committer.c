@@ -516,9 +516,11 @@ static void late_reap(struct dwal *log) {
     }
 }
 
-/* When the mark is due; DWAL__NEVER: it is not. */
+/* When the mark is due; DWAL__NEVER: it is not. A log that is being closed gets
+ * none, and nobody must be woken for it. */
 static int64_t mark_deadline(struct dwal *log) {
-    if (!atomic_load(&log->mark_armed) || atomic_load(&log->failed))
+    if (!atomic_load(&log->mark_armed) || atomic_load(&log->failed) ||
+        atomic_load(&log->closing))
         return DWAL__NEVER;
     return dwal__deadline(atomic_load(&log->commit_ns),
                           log->options.mark_delay_ms);

@@ -534,7 +534,10 @@ static int activate_locked(struct dwal *log, struct dwal_error *error) {
 int dwal__activate(struct dwal *log, struct dwal_error *error) {
     int code = DWAL_OK;
     pthread_mutex_lock(&log->activate_lock);
-    if (atomic_load(&log->phase) != DWAL__PHASE_ACTIVE)
+    if (atomic_load(&log->closing))
+        code = dwal__error_set(error, DWAL_ECLOSED, 0,
+                               "%s: the log is being closed", log->path);
+    else if (atomic_load(&log->phase) != DWAL__PHASE_ACTIVE)
         code = activate_locked(log, error);
     pthread_mutex_unlock(&log->activate_lock);
     return code;
@@ -652,6 +655,16 @@ static bool threads_stop(struct dwal *log, int64_t close_deadline) {
     return stopped && !atomic_load(&log->abandoned);
 }
 
+/* Nothing is begun any more; true if there are threads to be stopped. A first
+ * append that is starting them comes to its end. */
+static bool closing_begin(struct dwal *log) {
+    atomic_store(&log->closing, true);
+    pthread_mutex_lock(&log->activate_lock);
+    bool active = atomic_load(&log->phase) == DWAL__PHASE_ACTIVE;
+    pthread_mutex_unlock(&log->activate_lock);
+    return active;
+}
+
 int dwal_close(struct dwal *log, struct dwal_error *error) {
     if (log == NULL)
         return DWAL_OK;
@@ -661,8 +674,7 @@ int dwal_close(struct dwal *log, struct dwal_error *error) {
         log->disk->ops->close(log->disk, log->lock_handle);
         return code;
     }
-    atomic_store(&log->closing, true);
-    if (atomic_load(&log->phase) == DWAL__PHASE_ACTIVE) {
+    if (closing_begin(log)) {
         int64_t deadline = dwal__deadline(
             dwal__now_ns(), log->options.io_timeout_ms + (int64_t)LATE_WAIT_MS);
         code = clean_end(log, deadline, error);

@@ -21,6 +21,8 @@ struct meeting {
     void (*scene)(struct meeting *meeting);
     uint64_t segment;      /* in use before */
     unsigned acknowledged; /* records, or rotations */
+    bool wrote;            /* before the close began */
+    bool refused;          /* a call */
     bool waited;           /* somebody, when the close began */
     bool closing;
     char failure[128];
@@ -151,24 +153,58 @@ static void *append_main(void *argument) {
     return NULL;
 }
 
-/* The log has no segment yet, the queue takes one record: whoever is not first
- * of all waits for room, and the first one too, when the close begins. */
-static void close_scene(struct meeting *meeting) {
+/* Comes in time, or is refused; but nothing goes behind the close. */
+static void *rotate_late_main(void *argument) {
+    struct meeting *meeting = argument;
+    struct dwal_error error;
+    if (meeting->closing)
+        return NULL;
+    int code = dwal_rotate(meeting->log, &error);
+    if (code == DWAL_ECLOSED)
+        meeting->refused = true;
+    else if (code != DWAL_OK)
+        failed(meeting, "rotate", code, &error);
+    return NULL;
+}
+
+/* Closes when @pause_ns have passed since the callers began. */
+static void meeting_close(struct meeting *meeting, const int *callers,
+                          unsigned count, int64_t pause_ns) {
     struct dwal *log = meeting->log;
     struct dwal_error error;
-    int callers[3];
-    for (unsigned i = 0; i < 3; i++)
-        callers[i] = sched_spawn("caller", append_main, meeting);
-    sched_sleep((int64_t)(sched_random() % 8) * MS / 16);
+    sched_sleep(pause_ns);
     meeting->closing = true;
     meeting->waited = atomic_load(&log->room_waiters) > 0;
+    meeting->wrote = atomic_load(&log->sealed) > 0;
     int code = dwal_close(log, &error);
     if (code != DWAL_OK)
         failed(meeting, "close", code, &error);
     else if (sched_sleeps_in(log, sizeof *log))
         failed(meeting, "a call sleeps in a log that is gone", 0, NULL);
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < count; i++)
         sched_join(callers[i]);
+}
+
+/* The log has no segment yet, the queue takes one record: whoever is not first
+ * of all waits for room, and the first one too, when the close begins. */
+static void close_appends_scene(struct meeting *meeting) {
+    int callers[3];
+    for (unsigned i = 0; i < 3; i++)
+        callers[i] = sched_spawn("caller", append_main, meeting);
+    meeting_close(meeting, callers, 3, (int64_t)(sched_random() % 8) * MS / 16);
+}
+
+/* All is durable, and somebody is about to ask for a new segment. */
+static void close_rotation_scene(struct meeting *meeting) {
+    struct dwal_record record = {.data = "first", .size = 5};
+    struct dwal_error error;
+    int code = dwal_commit(meeting->log, &record, NULL, &error);
+    if (code == DWAL_OK)
+        meeting->acknowledged++;
+    else
+        failed(meeting, "commit", code, &error);
+    int caller = sched_spawn("caller", rotate_late_main, meeting);
+    meeting_close(meeting, &caller, 1, (int64_t)(sched_random() % 16) * 50);
 }
 
 /* What an append returned 0 for is there after a close that returned 0. */
@@ -176,7 +212,8 @@ static void records_count(const struct meeting *meeting, uint64_t seed) {
     static struct oracle_found found;
     oracle_look(meeting->sim, true, &found);
     if (found.code != DWAL_OK || found.durable_lsn != meeting->acknowledged ||
-        found.verdict != DWAL__VERDICT_CLEAN) {
+        found.verdict != DWAL__VERDICT_CLEAN ||
+        (meeting->wrote && strcmp(found.row, "closed") != 0)) {
         print_error("again with DWAL_SEED=%" PRIu64 "\n", seed);
         fail_msg("%u records were taken, %" PRIu64 " are there (%s)",
                  meeting->acknowledged, found.durable_lsn, found.row);
@@ -186,10 +223,12 @@ static void records_count(const struct meeting *meeting, uint64_t seed) {
 static void test_close(void **state) {
     (void)state;
     uint64_t seed = check_seed(1);
-    uint64_t waited = 0;
+    unsigned waited = 0, refused = 0;
     run_begin();
     for (uint64_t i = 0; i < SCHEDULES; i++) {
-        struct meeting meeting = {.scene = close_scene};
+        struct meeting meeting = {.scene = i / 4 % 2 == 0
+                                               ? close_appends_scene
+                                               : close_rotation_scene};
         options_make(&meeting.options, seed + i);
         meeting.options.queue_records_max = 1;
         meeting.options.mark_delay_ms = 0;
@@ -197,11 +236,13 @@ static void test_close(void **state) {
         records_count(&meeting, seed + i);
         simdisk_free(meeting.sim);
         waited += meeting.waited;
+        refused += meeting.refused;
     }
     alarm(0);
     /* It did happen. */
-    print_message("in %" PRIu64 " of %u somebody waited\n", waited, SCHEDULES);
-    assert_true(waited > SCHEDULES / 32);
+    print_message("of %u closes %u found somebody waiting, %u refused one\n",
+                  SCHEDULES, waited, refused);
+    assert_true(waited > SCHEDULES / 8);
 }
 
 int main(void) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/bytes.h"
 #include "tests/support/check.h"
 
 /* ---- doing it ---- */
@@ -87,6 +88,62 @@ static bool block_lose(struct sim_inode *inode, size_t index) {
     return true;
 }
 
+/* Sectors of the batch that begins at @index; 0: none does. */
+static size_t batch_sectors(const struct sim_inode *inode, size_t index) {
+    uint8_t *bytes = malloc((size_t)inode->size + 1);
+    struct dwal__segment_header segment;
+    struct dwal__batch_header header;
+    uint64_t offset = (uint64_t)index * SIM_SECTOR;
+    size_t count = 0;
+    simdisk_read_file(inode, bytes);
+    if (dwal__segment_header_decode(bytes, (size_t)inode->size, &segment) ==
+            DWAL__FAULT_NONE &&
+        offset % segment.block_size == 0 &&
+        dwal__batch_header_decode(bytes + offset,
+                                  (size_t)(inode->size - offset), &segment,
+                                  offset, &header) == DWAL__FAULT_NONE)
+        count = (size_t)dwal__align_up(header.size, segment.block_size) /
+                SIM_SECTOR;
+    free(bytes);
+    return count;
+}
+
+/* A whole write that the disk lost, though it said that it was done; or that
+ * went to another place, where it is now. */
+static bool batch_damage(struct simdisk *sim, struct sim_inode *inode,
+                         size_t index, uint64_t *random,
+                         const struct damage *damage) {
+    char name[SIM_NAME_SIZE];
+    uint8_t bytes[SIM_SECTOR];
+    index = index / 8 * 8; /* where batches begin */
+    size_t count = batch_sectors(inode, index);
+    struct sim_inode *other = file_choose(sim, random, name);
+    size_t at = 0;
+    if (damage->kind == DAMAGE_ELSEWHERE &&
+        (other == NULL || !sector_choose(other, random, &at)))
+        return false;
+    at = at / 8 * 8;
+    for (size_t i = 0; i < count; i++) {
+        sector_bytes(simdisk_sector(inode, index + i), bytes);
+        if (damage->kind == DAMAGE_ELSEWHERE && at + i < other->cell_count)
+            simdisk_put_sector(other, at + i, bytes);
+        sector_bytes(inode->cells[index + i].before, bytes);
+        if (other != inode || index + i < at || index + i >= at + count)
+            simdisk_put_sector(inode, index + i, bytes);
+    }
+    return count > 0;
+}
+
+/* As after a copy that was not finished. */
+static void newest_remove(struct simdisk *sim, const char *from) {
+    for (int i = sim->now.count; i-- > 0;) {
+        char name[SIM_NAME_SIZE];
+        memcpy(name, sim->now.entries[i].name, sizeof name);
+        if (is_wal(name) && strcmp(name, from) >= 0)
+            simdisk_remove(sim, name);
+    }
+}
+
 bool damage_do(struct simdisk *sim, uint64_t *random, struct damage *damage) {
     *damage = (struct damage){
         .kind = (enum damage_kind)(check_random(random) % DAMAGE_KINDS)};
@@ -107,6 +164,12 @@ bool damage_do(struct simdisk *sim, uint64_t *random, struct damage *damage) {
         inode->size = inode->stable_size = damage->offset;
         return true;
     }
+    if (damage->kind == DAMAGE_NEWEST && is_wal(damage->name)) {
+        newest_remove(sim, damage->name);
+        return true;
+    }
+    if (damage->kind == DAMAGE_WRITE || damage->kind == DAMAGE_ELSEWHERE)
+        return batch_damage(sim, inode, index, random, damage);
     if (damage->kind == DAMAGE_BLOCK)
         return block_lose(inode, index);
     if (damage->kind == DAMAGE_UNREADABLE) {
@@ -130,6 +193,9 @@ void damage_describe(const struct damage *damage, char text[128]) {
         [DAMAGE_BLOCK] = "a block is lost",
         [DAMAGE_TRUNCATED] = "the file is shorter",
         [DAMAGE_FILE] = "a file is gone",
+        [DAMAGE_NEWEST] = "this file and all newer ones are gone",
+        [DAMAGE_WRITE] = "a batch was never written",
+        [DAMAGE_ELSEWHERE] = "a batch was written elsewhere",
     };
     snprintf(text, 128, "%s: %s, offset %" PRIu64 ", bit %u", damage->name,
              names[damage->kind], damage->offset, damage->bit);
@@ -203,15 +269,19 @@ static bool short_check(const struct damage *damage,
                 found->undecidable_to >= oracle->acked_lsn;
     if (told)
         return true;
-    if (found->verdict == DWAL__VERDICT_TORN)
+    /* These two are more damages than one, of which one hides another. */
+    bool many =
+        damage->kind == DAMAGE_ELSEWHERE || damage->kind == DAMAGE_NEWEST;
+    if (found->verdict == DWAL__VERDICT_TORN && !many)
         return silent(text,
                       "torn, LSN %" PRIu64 " to %" PRIu64
                       " are gone, but undecidable are %" PRIu64 " to %" PRIu64,
                       lost, oracle->acked_lsn, found->undecidable_from,
                       found->undecidable_to);
-    if (damage->kind == DAMAGE_FLIP)
+    /* Several files lost leave an older log, perhaps; one does not. */
+    if (damage->kind == DAMAGE_FLIP || damage->kind == DAMAGE_FILE)
         return silent(text,
-                      "one bit, and LSN %" PRIu64 " to %" PRIu64
+                      "one bit or a file, and LSN %" PRIu64 " to %" PRIu64
                       " are gone without a word: %s",
                       lost, oracle->acked_lsn, found->row);
     ++*unproven;

@@ -18,6 +18,9 @@ enum damage_kind {
     DAMAGE_BLOCK,       /* a block of 4096 bytes was never written */
     DAMAGE_TRUNCATED,   /* a file is shorter */
     DAMAGE_FILE,        /* a file is gone */
+    DAMAGE_NEWEST,      /* … and so are all with larger names */
+    DAMAGE_WRITE,       /* a batch was never written */
+    DAMAGE_ELSEWHERE,   /* … but over something else */
     DAMAGE_KINDS
 };
 

@@ -275,7 +275,6 @@ static void plan_make(struct life_plan *plan, uint64_t seed) {
     plan->repairs = false;
     plan->rests = false;
     plan->errors = true;
-    plan->hasty = false;
     plan->snapshot_share = 16;
     plan->options.io_timeout_ms = 1000;
     plan->options.append_timeout_ms = 500;
@@ -380,9 +379,9 @@ static void test_full(void **state) {
         scene->plan.full = true;
         scene->plan.readers = 0;
         scene->plan.options.append_timeout_ms = (int)(i % 3) * 10;
-        /* For two segments at least, which creation needs. */
+        /* For two segments and the reserve at least, which creation needs. */
         scene->sim->capacity =
-            scene->plan.options.segment_size * (2 + i % 4) + 4096;
+            scene->plan.options.segment_size * (4 + i % 4) + 4096;
         scene_run(scene, NULL, seed + i);
         run_disk_free(scene->sim, &scene->oracle);
         free(scene);

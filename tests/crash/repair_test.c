@@ -3,12 +3,14 @@
  * Repair of what crashes and damage left, with crashes inside of the repair:
  * whatever is left then is not taken for a log that is in order, unless it is
  * the repaired one, and repairing it again ends with the same bytes. What was
- * kept is what had been submitted, and another life goes on from there.
+ * kept is what had been submitted, and another life goes on from there. And
+ * whatever is left, the undo file gives back what was there before; without one
+ * nothing was changed.
  */
 #include <inttypes.h>
 
 #include "damage.h"
-#include "recover/repair.h"
+#include "fsck/undo.h"
 #include "run.h"
 #include "tests/support/check.h"
 
@@ -48,6 +50,93 @@ static void moments_free(struct repair *repair) {
         simdisk_free(repair->moments[--repair->count]);
 }
 
+/* ---- undo files ---- */
+
+#define UNDOS_MAX 2u
+
+static const char *const undo_names[UNDOS_MAX] = {"repair-1.undo",
+                                                  "repair-2.undo"};
+
+/* In the log's own directory, as walfsck does it. */
+static int undo_save(const struct dwal__repair_options *options,
+                     const struct dwal__repair_plan *plan,
+                     struct dwal_error *error) {
+    struct dwal__undo_place place = {
+        .disk = options->disk, .log_dir = options->dir, .dir = options->dir};
+    uint64_t size;
+    int code = DWAL_EEXIST;
+    for (unsigned i = 0; i < UNDOS_MAX && code == DWAL_EEXIST; i++) {
+        place.name = undo_names[i];
+        code = dwal__undo_save(&place, options, plan, &size, error);
+    }
+    return code;
+}
+
+/* Takes back all repairs, the last one first. */
+static int undo_all(struct simdisk *sim, struct dwal_error *error) {
+    const struct dwal__disk_ops *ops = sim->disk.ops;
+    int dir = ops->dir_open(&sim->disk, SIM_PATH);
+    struct dwal__undo_place place = {
+        .disk = &sim->disk, .log_dir = dir, .dir = dir};
+    int code = DWAL_OK;
+    sim->repairing = true;
+    for (unsigned i = UNDOS_MAX; i-- > 0 && code == DWAL_OK;) {
+        struct dwal__undo_done done;
+        place.name = undo_names[i];
+        if (simdisk_file(sim, place.name) != NULL)
+            code = dwal__undo_apply(&place, NULL, NULL, &done, error);
+    }
+    sim->repairing = false;
+    ops->close(&sim->disk, dir);
+    return code;
+}
+
+/* Without files that are not the log's. */
+static struct simdisk *log_alone(const struct simdisk *sim) {
+    static const char *const others[] = {".undo", ".tmp"};
+    struct simdisk *alone = simdisk_clone(sim);
+    for (int i = alone->now.count; i-- > 0;) {
+        char name[SIM_NAME_SIZE];
+        memcpy(name, alone->now.entries[i].name, sizeof name);
+        const char *end = strrchr(name, '.');
+        for (unsigned j = 0; end != NULL && j < 2; j++)
+            if (strcmp(end, others[j]) == 0)
+                simdisk_remove(alone, name);
+    }
+    return alone;
+}
+
+/* NULL, or a file of the log that is not the same. */
+static const char *log_difference(const struct simdisk *a,
+                                  const struct simdisk *b) {
+    static char different[SIM_NAME_SIZE];
+    struct simdisk *left = log_alone(a), *right = log_alone(b);
+    const char *name = simdisk_difference(left, right);
+    if (name != NULL)
+        snprintf(different, sizeof different, "%s", name);
+    simdisk_free(left);
+    simdisk_free(right);
+    return name != NULL ? different : NULL;
+}
+
+/* Fails unless what is in @left can be turned into what was there @before. */
+static void undo_check(const struct life *life, const struct simdisk *left,
+                       const struct simdisk *before) {
+    struct dwal_error error;
+    struct simdisk *undone = simdisk_clone(left);
+    run.states++;
+    if (undo_all(undone, &error) != DWAL_OK)
+        run_report(life, 0, left, error.text);
+    const char *name = log_difference(undone, before);
+    if (name != NULL) {
+        snprintf(run.what, sizeof run.what, "%s differs", name);
+        run_report(life, 0, left, "undone, and not as it was before");
+    }
+    simdisk_free(undone);
+}
+
+/* ---- repairs ---- */
+
 /* As walfsck -y does it, which accepts every loss. */
 static void repair_plan_run(struct simdisk *sim, int dir, int *lock,
                             struct repair *repair) {
@@ -68,7 +157,9 @@ static void repair_plan_run(struct simdisk *sim, int dir, int *lock,
     repair->code =
         dwal__repair_plan_make(&options, &recovery, &plan, &repair->error);
     repair->kind = plan.kind;
-    if (repair->code == DWAL_OK && plan.kind != DWAL__REPAIR_NOTHING)
+    if (repair->code == DWAL_OK && plan.step_count > 0)
+        repair->code = undo_save(&options, &plan, &repair->error);
+    if (repair->code == DWAL_OK && plan.step_count > 0)
         repair->code = dwal__repair_run(&options, &plan, &repair->error);
     dwal__repair_plan_release(&plan);
     dwal__recovery_release(&recovery);
@@ -115,6 +206,7 @@ static void repaired_check(const struct life *life,
 /* Interrupted at one moment. */
 static void interrupted_check(const struct life *life,
                               const struct simdisk *moment, uint64_t seed,
+                              const struct simdisk *before,
                               const struct simdisk *repaired,
                               const struct oracle_found *after) {
     static struct oracle_found found;
@@ -134,15 +226,17 @@ static void interrupted_check(const struct life *life,
         (found.durable_lsn != after->durable_lsn ||
          found.first_lsn != after->first_lsn))
         run_report(life, 0, cut, "half repaired, and taken for a whole log");
+    undo_check(life, cut, before);
     struct repair again = {.count = 1}; /* no moments */
     repair_run(cut, &again);
-    const char *name = simdisk_difference(cut, repaired);
+    const char *name = log_difference(cut, repaired);
     if (again.code != DWAL_OK)
         run_report(life, 0, cut, again.error.text);
     if (name != NULL) {
         snprintf(run.what, sizeof run.what, "%s differs", name);
         run_report(life, 0, cut, "repaired in two steps, and not the same");
     }
+    undo_check(life, cut, before);
     simdisk_free(cut);
 }
 
@@ -190,9 +284,10 @@ static void damaged_repair(const struct life *life,
     struct simdisk *repaired = simdisk_clone(damaged);
     repair_run(repaired, &repair);
     repaired_check(life, snapshot, repaired, &repair, &before, &after);
+    undo_check(life, repaired, damaged);
     for (unsigned i = 0; i < repair.count; i++)
         interrupted_check(life, repair.moments[i], check_random(random),
-                          repaired, &after);
+                          damaged, repaired, &after);
     if (check_random(random) % 4 == 0)
         life_after(snapshot, repaired, &after, check_random(random));
     moments_free(&repair);

@@ -328,17 +328,26 @@ static ssize_t sim_read(struct dwal__disk *disk, int handle, void *bytes,
                             file_read(inode, bytes, size, offset));
 }
 
-/* Whole sectors, but for the last of a file that ends inside of one. */
+/* A sector that is written in part keeps the rest, as through the page cache. */
 static void sectors_write(struct simdisk *sim, struct sim_inode *inode,
                           const uint8_t *bytes, size_t size, uint64_t offset) {
-    assert(offset % SIM_SECTOR == 0);
-    for (size_t at = 0; at < size; at += SIM_SECTOR) {
-        struct sim_cell *cell = &inode->cells[(offset + at) / SIM_SECTOR];
-        size_t some = size - at < SIM_SECTOR ? size - at : SIM_SECTOR;
+    for (size_t done = 0; done < size;) {
+        uint8_t whole[SIM_SECTOR] = {0};
+        uint64_t at = offset + done;
+        size_t inside = (size_t)(at % SIM_SECTOR);
+        size_t some = SIM_SECTOR - inside;
+        if (some > size - done)
+            some = size - done;
+        struct sim_cell *cell = &inode->cells[at / SIM_SECTOR];
+        const struct sim_sector *before = sim_cell_now(cell);
         if (cell->batch && !sim->repairing)
             sim_complain(sim, "%s: writes over a batch at %llu", sched_name(),
-                         (unsigned long long)(offset + at));
-        sim_cell_write(cell, sim_sector_new(bytes + at, some), inode->stamp);
+                         (unsigned long long)at);
+        if (before != NULL)
+            memcpy(whole, before->bytes, SIM_SECTOR);
+        memcpy(whole + inside, bytes + done, some);
+        sim_cell_write(cell, sim_sector_new(whole, SIM_SECTOR), inode->stamp);
+        done += some;
     }
 }
 
