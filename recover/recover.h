@@ -20,7 +20,8 @@ struct dwal__found_segment {
     enum dwal__fault fault; /* why it is not */
     struct dwal__segment_header header;
 
-    bool started; /* the first batch is valid; @start etc. are set */
+    bool started; /* the first batch is valid; @start etc. are set. Until the
+                   * segment is scanned, only the start was looked at */
     struct dwal__start start; /* metadata pointer is NULL: see @metadata */
     uint64_t first_lsn;       /* that the start goes on with */
     uint64_t found_lsn; /* of the first batch; what lies between is lost, and

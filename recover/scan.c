@@ -82,7 +82,7 @@ static int batch_look(const struct run *run, struct look *look) {
     return 0;
 }
 
-static int run_look(const struct run *run, struct look *look) {
+static int header_look(const struct run *run, struct look *look) {
     const struct dwal__segment_header *header = &run->segment->header;
     memset(look, 0, sizeof *look);
     look->fault = DWAL__FAULT_SHORT;
@@ -91,11 +91,17 @@ static int run_look(const struct run *run, struct look *look) {
     uint8_t *block;
     int error =
         dwal__feed_get(run->feed, run->offset, header->block_size, &block);
-    if (error != 0)
+    if (error == 0)
+        look->fault = dwal__batch_header_decode(
+            block, header->block_size, header, run->offset, &look->header);
+    return error;
+}
+
+static int run_look(const struct run *run, struct look *look) {
+    int error = header_look(run, look);
+    if (error != 0 || look->fault != DWAL__FAULT_NONE)
         return error;
-    look->fault = dwal__batch_header_decode(block, header->block_size, header,
-                                            run->offset, &look->header);
-    return look->fault == DWAL__FAULT_NONE ? batch_look(run, look) : 0;
+    return batch_look(run, look);
 }
 
 static void run_advance(struct run *run, const struct look *look) {
@@ -116,6 +122,44 @@ static void first_batch_take(struct dwal__found_segment *segment,
     segment->first_lsn = dwal__start_first_lsn(&segment->start);
     segment->found_lsn = look->header.first_lsn;
     segment->first_watermark = look->header.watermark;
+}
+
+/* The largest start record, and the batch header before it. */
+#define START_END                                                              \
+    (DWAL__BATCH_HEADER_SIZE + DWAL__RECORD_HEADER_SIZE + DWAL__START_SIZE_MAX)
+
+/* Of the first batch the header and the start, each of which has a CRC. A batch
+ * may be long, and the log has many segments: the rest is read by who scans the
+ * segment, or relies on what it holds. */
+static int start_look(const struct run *run, struct look *look) {
+    int error = header_look(run, look);
+    if (error != 0 || look->fault != DWAL__FAULT_NONE)
+        return error;
+    uint64_t size =
+        look->header.size < START_END ? look->header.size : (uint64_t)START_END;
+    uint8_t *bytes;
+    struct dwal__record record;
+    size_t room;
+    look->where.offset = run->offset;
+    error = dwal__feed_get(run->feed, run->offset, (size_t)size, &bytes);
+    if (error != 0)
+        return error;
+    enum dwal__fault fault = place_check(run, &look->header);
+    if (fault == DWAL__FAULT_NONE)
+        fault = dwal__record_decode(bytes + DWAL__BATCH_HEADER_SIZE,
+                                    (size_t)size - DWAL__BATCH_HEADER_SIZE,
+                                    look->header.salt, &record, &room);
+    if (fault == DWAL__FAULT_NONE &&
+        (record.lsn != 0 || record.type != DWAL__SYSTEM_START))
+        fault = DWAL__FAULT_FIELD;
+    if (fault == DWAL__FAULT_NONE)
+        fault =
+            dwal__start_decode(record.data, record.size, &look->summary.start);
+    if (fault == DWAL__FAULT_NONE &&
+        !dwal__start_fits(&look->summary.start, look->header.first_lsn))
+        fault = DWAL__FAULT_LSN;
+    look->where.fault = fault;
+    return 0;
 }
 
 /* SPEC 4.2 [header-valid], what is not in the header's own bytes. */
@@ -179,7 +223,7 @@ int dwal__segment_load(struct dwal__feed *feed,
     if (error == 0 && segment->well_formed) {
         struct run run = run_begin(feed, segment);
         struct look look;
-        error = run_look(&run, &look);
+        error = start_look(&run, &look);
         if (error == 0)
             first_batch_take(segment, &look);
     }

@@ -14,8 +14,9 @@
 #include "recover.h"
 
 /*
- * Reads the header of segment->number, and the first batch. Fills all members
- * of @segment up to first_watermark. Not well-formed is no error: then *@kind
+ * Reads the header of segment->number, and the start. Fills all members of
+ * @segment up to first_watermark; started before the rest of the first batch
+ * was looked at. Not well-formed is no error: then *@kind
  * says which rule is broken. @uuid may be NULL: any will do.
  */
 int dwal__segment_load(struct dwal__feed *feed,

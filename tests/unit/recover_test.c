@@ -214,6 +214,38 @@ static void test_behind_close(void **state) {
     recovered_all(&f->result, &f->log, "lost-records", 3);
 }
 
+/* Of a segment that is proven, only the start is read at open. */
+static void test_start_alone(void **state) {
+    struct fixture *f = *state;
+    struct logbuild_segment *segment = NULL;
+    struct logbuild log;
+    logbuild_init(&log, BLOCK, 256 * BLOCK);
+    for (uint64_t number = 1; number <= 3; number++) {
+        struct dwal__start start = logbuild_after(segment);
+        segment = logbuild_segment(&log, number, number - 1);
+        logbuild_begin(&log, segment);
+        logbuild_start_record(&log, &start);
+        logbuild_random_record(&log, 100 * BLOCK);
+        logbuild_seal(&log);
+    }
+    logbuild_segment(&log, 4, 3);
+    logbuild_close(&log, segment);
+    recovered_all(&f->result, &log, "closed", 3);
+    struct imagedisk image;
+    imagedisk_init(&image, &log);
+    image.fail = IMAGEDISK_READ;
+    image.fail_error = -EIO;
+    image.fail_offset = 64 * BLOCK;
+    strcpy(image.fail_name, "0000000000000001.wal");
+    recovered_run(&f->result, &image, 0, true);
+    recovered_check(&f->result, "closed", 3);
+    recovered_run(&f->result, &image, ANY, true);
+    assert_int_equal(f->result.recovery.verdict, DWAL__VERDICT_UNREADABLE);
+    assert_false(dwal__recovery_settled(&f->result.recovery));
+    assert_int_equal(f->result.error.offset, 64 * BLOCK);
+    logbuild_free(&log);
+}
+
 /* An open after a close reads the log and no more. */
 static void test_close_reads(void **state) {
     struct fixture *f = *state;
@@ -1374,6 +1406,7 @@ int main(void) {
         TEST(closed),
         TEST(behind_close),
         TEST(close_reads),
+        TEST(start_alone),
         TEST(torn),
         TEST(torn_with_valid_behind),
         TEST(torn_open),
