@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The disk, as recovery, the tools and the library see it: one table of
- * operations. dwal__disk_kernel is the real one, and the only place in
- * recover/ that makes system calls; a simulated disk has the same table.
+ * operations. dwal__disk_kernel is the real one, and with disk_sync.h the only
+ * place in recover/ that makes system calls; a simulated disk has the same
+ * table.
  *
  * Every operation returns 0 (or a count, or a handle) or a negative errno.
  * Handles are small non-negative integers. Operations on different handles may

@@ -362,16 +362,38 @@ static bool fill_step(struct dwal__files *files) {
 
 /* ---- preparing ---- */
 
+/* DWAL_SYNC_AUTO: decides for the log's lifetime, by measuring in the last
+ * block of a segment that is not in use yet. Separate syncs have to be clearly
+ * faster: they are one more operation for each batch. 0 or -errno. */
+static int sync_choose(struct dwal__files *files,
+                       struct dwal__segment *segment) {
+    struct dwal *log = files->log;
+    struct dwal__sync_cost cost;
+    if (log->options.sync != DWAL_SYNC_AUTO)
+        return 0;
+    doing(files, "measuring the ways to sync");
+    int failed = dwal__sync_measure(
+        log->disk, segment->handle, files->zeros, log->block_size,
+        segment->header.segment_size - log->block_size, &cost);
+    if (failed < 0 || cost.fdsync_ns == 0)
+        return failed;
+    log->sync_cost = cost;
+    if (cost.volatile_cache == 0 && cost.dsync_ns != INT64_MAX)
+        return 0;
+    log->dsync = cost.fdsync_ns >= cost.dsync_ns - cost.dsync_ns / 8;
+    return 0;
+}
+
 /* Everything of a segment that is first in its log or epoch, at once. */
 static int fill_first(struct dwal__files *files,
                       struct dwal__segment *segment) {
     int result = 0;
-    if (segment->header.segment_size > FILL_FIRST_MAX)
-        return 0;
-    while (result == 0)
-        result = fill_chunk(files, segment);
-    segment->fill_done = true;
-    return result < 0 ? result : 0;
+    if (segment->header.segment_size <= FILL_FIRST_MAX) {
+        while (result == 0)
+            result = fill_chunk(files, segment);
+        segment->fill_done = true;
+    }
+    return result < 0 ? result : sync_choose(files, segment);
 }
 
 /* What a try to prepare a segment is about. */

@@ -54,6 +54,7 @@
 #include "../format/batch.h"
 #include "../format/error.h"
 #include "../recover/disk.h"
+#include "../recover/disk_sync.h"
 #include "../recover/recover.h"
 #include "aio.h"
 #include "dwal.h"
@@ -210,7 +211,10 @@ struct dwal {
     uint32_t record_size_max;
     uint64_t batch_size_max; /* bytes of records in the largest batch */
     bool direct;             /* O_DIRECT in use */
-    bool dsync;              /* sync method in use */
+    /* Sync method in use, and what DWAL_SYNC_AUTO measured (0 ns: nothing);
+     * constant once there is a first segment. */
+    bool dsync;
+    struct dwal__sync_cost sync_cost;
     struct dwal__uuid uuid;
     uint64_t epoch;
     uint32_t forks; /* dwal__forks at open */

@@ -222,6 +222,24 @@ ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t size, off_t offset) {
     return __real_pwrite64(fd, bytes, size, offset);
 }
 
+ssize_t __real_pwritev64v2(int fd, const struct iovec *pieces, int count,
+                           off_t offset, int flags);
+ssize_t __wrap_pwritev64v2(int fd, const struct iovec *pieces, int count,
+                           off_t offset, int flags);
+ssize_t __wrap_pwritev64v2(int fd, const struct iovec *pieces, int count,
+                           off_t offset, int flags) {
+    int outcome = fault_due(SWEEP_PWRITEV);
+    if (outcome == SWEEP_SHORT_)
+        return 512;
+    if (outcome >= 0) {
+        if (outcome == SWEEP_EIO_DONE_)
+            __real_pwritev64v2(fd, pieces, count, offset, flags);
+        errno = outcome_errno((enum sweep_outcome)outcome);
+        return outcome == SWEEP_ZERO_ ? 0 : -1;
+    }
+    return __real_pwritev64v2(fd, pieces, count, offset, flags);
+}
+
 ssize_t __real_getrandom(void *bytes, size_t size, unsigned flags);
 ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags);
 ssize_t __wrap_getrandom(void *bytes, size_t size, unsigned flags) {
@@ -468,8 +486,8 @@ static long operation_do(struct iocb *iocb) {
         result = __real_fdatasync(iocb->aio_fildes);
     } else {
         struct iovec part = {iocb->u.c.buf, iocb->u.c.nbytes};
-        result = pwritev2(iocb->aio_fildes, &part, 1, iocb->u.c.offset,
-                          iocb->aio_rw_flags);
+        result = __real_pwritev64v2(iocb->aio_fildes, &part, 1,
+                                    iocb->u.c.offset, iocb->aio_rw_flags);
     }
     return result < 0 ? -errno : result;
 }

@@ -23,6 +23,7 @@
     X(SETUP, "first append: io_setup")                                         \
     X(THREAD, "first append: a thread")                                        \
     X(PWRITE, "file: write")                                                   \
+    X(PWRITEV, "file: measure syncs")                                          \
     X(FDATASYNC, "file: sync")                                                 \
     X(FALLOCATE, "file: allocate")                                             \
     X(FTRUNCATE, "file: set size")                                             \

@@ -483,6 +483,14 @@ static unsigned nth_next(unsigned nth, enum sweep_outcome outcome) {
     return outcome == SWEEP_LATE_ ? nth + 1 + nth / 2 : 2 * nth + 1;
 }
 
+/* The way to sync in which @function is called at all. */
+static int sync_of(enum sweep_function function, unsigned variant) {
+    if (function == SWEEP_PWRITEV)
+        return DWAL_SYNC_AUTO;
+    return function == SWEEP_SYNC_EVENT || (variant & 2) != 0 ? DWAL_SYNC_FDSYNC
+                                                              : DWAL_SYNC_DSYNC;
+}
+
 static unsigned row_sweep(const char *path, const struct row *row,
                           enum sweep_outcome outcome, bool from_on) {
     unsigned runs = 0;
@@ -495,10 +503,7 @@ static unsigned row_sweep(const char *path, const struct row *row,
                                 .plan = {row->function, outcome, nth, from_on},
                                 .path = path,
                                 .submit = variant & 1,
-                                .sync = row->function == SWEEP_SYNC_EVENT ||
-                                                (variant & 2)
-                                            ? DWAL_SYNC_FDSYNC
-                                            : DWAL_SYNC_DSYNC};
+                                .sync = sync_of(row->function, variant)};
             struck |= life_run(&life);
             runs++;
         }

@@ -41,7 +41,7 @@ FORMAT_SYMBOLS = re.compile(
     r"|__(asan|ubsan|tsan|gcov|sanitizer|llvm)_\w+)$")
 
 # System calls, and the files of a layer that may make them.
-KERNEL_FILES = {"recover": {"disk.c"}, "src": {"sys.c", "aio.c"}}
+KERNEL_FILES = {"recover": {"disk.c", "disk_sync.c"}, "src": {"sys.c", "aio.c"}}
 KERNEL_SYMBOLS = re.compile(
     r"(open|openat|creat|close|read|pread|readv|preadv2?|write|pwrite|writev"
     r"|pwritev2?|lseek|fsync|fdatasync|sync|syncfs|sync_file_range|rename"
