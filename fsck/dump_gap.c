@@ -74,14 +74,17 @@ void dwal__walk_hole(struct dwal__walk *walk,
                      const struct dwal__reader_damage *damage,
                      const char *text) {
     char name[DWAL__NAME_SIZE];
-    dwal__cli_error("%s: %s", walk->dump->options->path, text);
-    walk->damaged = true;
+    if (damage->stated)
+        dwal__cli_warning("%s: %s", walk->dump->options->path, text);
+    else
+        dwal__cli_error("%s: %s", walk->dump->options->path, text);
+    walk->damaged |= !damage->stated;
     if (walk->next_lsn <= damage->lost_to)
         walk->next_lsn = damage->lost_to + 1;
     if (!json_wanted(walk))
         return;
     struct dwal__json json;
-    json_begin(&json, "damaged");
+    json_begin(&json, damage->stated ? "lost" : "damaged");
     json_range(&json, damage->lost_from, damage->lost_to);
     if (damage->place.segment != 0) {
         dwal__segment_name(damage->place.segment, name);

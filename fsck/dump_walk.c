@@ -164,7 +164,11 @@ static int obstacle_pass(struct dwal__walk *walk, struct dwal__follow *follow,
     case DWAL_ECUT:
         return cut_pass(walk, error);
     case DWAL_ECORRUPT:
-        return options->skip_damage ? damage_pass(walk, error) : code;
+        /* What the log itself says is lost is no damage of it (SPEC 6.1). */
+        return options->skip_damage ||
+                       dwal__reader_damage(walk->dump->reader)->stated
+                   ? damage_pass(walk, error)
+                   : code;
     default:
         return code;
     }

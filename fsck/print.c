@@ -604,6 +604,14 @@ static bool only_required_missing(const struct dwal__check *check) {
     return check->counts[DWAL__SEVERITY_DAMAGE] > 0;
 }
 
+static bool problem_told(const struct dwal__check *check,
+                         enum dwal__problem_id id) {
+    for (size_t i = 0; i < check->problem_count; i++)
+        if (check->problems[i].row == &dwal__problems[id])
+            return true;
+    return false;
+}
+
 /* What a person does next, when damage or a torn tail is left. */
 static void next_left(const struct dwal__check *check) {
     const struct dwal__recovery *recovery = &check->recovery;
@@ -621,9 +629,13 @@ static void next_left(const struct dwal__check *check) {
              recovery->verdict == DWAL__VERDICT_CORRUPT)
         line(DWAL__STYLE_BOLD,
              "next: copy the directory, and restore what is lost from a "
-             "replica or a backup; if there is none, walfsck -y %s makes the "
-             "log usable without it",
-             path);
+             "replica or a backup; if there is none, %swalfsck --salvage "
+             "NEWDIR %s saves every record that is whole, and walfsck -y %s "
+             "makes the log usable as said above",
+             problem_told(check, DWAL__PROBLEM_HEADER_BAD)
+                 ? "try walfsck --rebuild-header; "
+                 : "",
+             path, path);
     else
         line(DWAL__STYLE_BOLD,
              "next: nothing has to be done: the next writer goes on behind "
@@ -637,7 +649,12 @@ static void summary_text(const struct dwal__check *check,
         result->left + result->problems == 0)
         line(DWAL__STYLE_PLAIN, "%" PRIu64 " segments, nothing wrong",
              (uint64_t)check->recovery.segment_count);
-    if (result->left > 0 || check->recovery.verdict != DWAL__VERDICT_CLEAN)
+    if (check->settings->salvage != NULL && !check->settings->dry)
+        line(DWAL__STYLE_BOLD,
+             "next: walfsck, waldump and the library read %s; keep %s until "
+             "nobody misses anything",
+             check->settings->salvage, check->settings->path);
+    else if (result->left > 0 || check->recovery.verdict != DWAL__VERDICT_CLEAN)
         next_left(check);
     else if (result->repaired)
         line(DWAL__STYLE_BOLD, "next: nothing has to be done: the log can be "

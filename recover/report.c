@@ -7,6 +7,7 @@
  */
 #include "report.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -357,6 +358,8 @@ static void place_text(char *text, size_t size, const char *name,
 static const char *structure_text(const struct dwal__finding *finding) {
     switch (finding->kind) {
     case DWAL__FINDING_FILE_UNREADABLE:
+        if (finding->os_errno == ELOOP)
+            return "a symbolic link, which is never followed";
         return finding->os_errno != 0 ? strerror(finding->os_errno)
                                       : "cannot be read";
     case DWAL__FINDING_LOCK_MISSING:

@@ -360,6 +360,153 @@ def test_owner_and_mode():
                 check(p.stat().st_uid == 65534, (p, p.stat()))
 
 
+# ---- mending ----
+
+def test_flipped_bit_is_put_back():
+    """Any bit of a batch or of a segment header: -y loses nothing, says which
+    bit and with what odds, and the undo file brings the flipped one back."""
+    with directory() as d:
+        log = golden(d / "log")
+        before = state(log)
+        random = tools.seeded()
+        for _ in range(40):
+            name = random.choice([ONE, ONE, ONE, TWO])
+            used = 0x1000 if name == ONE else 0x80
+            offset, bit = random.randrange(used), random.randrange(8)
+            flip(log, offset, bit, name)
+            damaged = state(log)
+            place = (name, offset, bit)
+            preview = run("walfsck", str(log))
+            check(b"lose no record" in preview.out, (place, preview))
+            check(state(log) == damaged, place)
+            status, found = lines(log, "-y")
+            check(status == 1, (place, found))
+            check(state(log) == before, place)
+            mended = [x for x in found if x.get("action") == "mend"]
+            check(len(mended) == 1 and mended[0]["file"] == name, found)
+            if mended[0]["what"] == "bit":
+                check((mended[0]["byte"], mended[0]["bit"]) == (offset, bit),
+                      found)
+                check(mended[0]["odds"] >= 4096, found)
+            check(fsck_summary(log, "--strict")[0] == 0, place)
+            undo = next(x["file"] for x in found if x["kind"] == "undo")
+            check(run("walfsck", "--undo-apply", undo, str(log)).status == 0,
+                  place)
+            check(state(log) == damaged, place)
+            flip(log, offset, bit, name)
+            for path in log.glob("*.undo"):
+                path.unlink()
+
+
+def test_rebuild_header():
+    with directory() as d:
+        log = golden(d / "log")
+        before = state(log)
+        for damage in (lambda: scramble(log, 0, 512), lambda: zero(log, 0, 512),
+                       lambda: zero(log, 0, 90), lambda: scramble(log, 300, 9)):
+            damage()
+            damaged = state(log)
+            undo = d / "x.undo"
+            result = run("walfsck", "--rebuild-header", "--undo", str(undo),
+                         str(log))
+            check(result.status == 1, result)
+            status, summary = fsck_summary(log, "--strict")
+            check(status == 0 and summary["records"] == 3, summary)
+            check([r.payload for r in records(log)] ==
+                  [r.payload for r in records(ROOT / "golden" / "v1")], result)
+            applied = run("walfsck", "--undo-apply", str(undo), str(log))
+            check(applied.status == 0 and state(log) == damaged, applied)
+            undo.unlink()
+            for name, data in before.items():
+                (log / name).write_bytes(data)
+        # Nothing proves what the header of an empty segment was.
+        scramble(log, 0, 512, TWO)
+        damaged = state(log)
+        result = run("walfsck", "--rebuild-header", str(log))
+        check(result.status == 4 and b"no header can be made" in result.out,
+              result)
+        check(state(log) == damaged, result)
+
+
+def zero(log: Path, offset: int, size: int, name: str = ONE) -> None:
+    with open(log / name, "r+b") as f:
+        f.seek(offset)
+        f.write(bytes(size))
+
+
+# ---- salvage ----
+
+def test_salvage():
+    with directory() as d:
+        log, new = golden(d / "log"), d / "new"
+        scramble(log, 0x408)  # the header of the batch with LSN 3
+        scramble(log, 0x4A0)  # and its record
+        scramble(log, 20, 8, "LOCK")
+        before = state(log)
+        status, found = lines(log, "-n", "--salvage", str(new))
+        check(status == 4 and not new.exists(), found)
+        status, found = lines(log, "--salvage", str(new) + "/")
+        check(status == 4 and state(log) == before, found)
+        holes = [(x["from"], x["to"]) for x in found if x["kind"] == "hole"]
+        made = [x for x in found if x["kind"] == "salvage"][0]
+        check(holes == [(3, 3)] and made["records"] == 2, found)
+        check(made["done"] and made["lost"] == 1, made)
+        status, summary = fsck_summary(new, "--strict")
+        check(status == 0 and summary["verdict"] == "clean", summary)
+        check((summary["first_lsn"], summary["durable_lsn"]) == (2, 4), summary)
+        check((summary["records"], summary["stated_lost"]) == (2, 1), summary)
+        check(b"LSN 3" in run("walfsck", str(new)).out, "the hole is told")
+        old = {r.lsn: r for r in records(ROOT / "golden" / "v1")}
+        check(records(new) == [old[2], old[4]], records(new))
+        dump = run("waldump", str(new))
+        check(dump.status == 0 and "LSNs 3 to 3 are lost" in dump.err, dump)
+        check(run("walput", "--ack", "--segment-size", "64K", str(new),
+                  stdin=b"x\n").out == b"5\n", "the next LSN")
+        again = run("walfsck", "--salvage", str(new), str(log))
+        check(again.status == 8 and "not empty" in again.err, again)
+        check(run("walfsck", str(new)).status == 0, "untouched")
+
+
+def test_salvage_goes_on():
+    """What an interrupted salvage left is no log, and is made anew."""
+    with directory() as d:
+        log, new = golden(d / "log"), d / "new"
+        new.mkdir()
+        (new / "walfsck-repair.wal").touch()
+        (new / ONE).write_bytes(b"half")
+        (new / "walfsck.tmp").touch()
+        check(run("walfsck", str(new)).status & 12 != 0, "no log")
+        check(run("walfsck", "--salvage", str(new), str(log)).status == 0, new)
+        check(records(new) == records(log), new)
+        check(sorted(p.name for p in new.iterdir()) == [ONE, TWO, "LOCK"], new)
+
+
+# ---- many threads, many words ----
+
+def test_threads_say_the_same():
+    with directory() as d:
+        for name, (damage, *_) in DAMAGES.items():
+            log = golden(d / name)
+            damage(log)
+            said = {n: [x for x in lines(log, "-j", n)[1]
+                        if x["kind"] != "progress"] for n in ("1", "2", "8")}
+            check(said["1"] == said["2"] == said["8"], (name, said))
+
+
+def test_words():
+    with directory() as d:
+        log = golden(d / "log")
+        text = run("walfsck", "--require", "9", str(log)).out.decode()
+        check(f"{ONE}, offset 4096" in text and "directory" not in text, text)
+        (log / "LOCK").unlink()
+        text = run("walfsck", str(log)).out.decode()
+        check("make LOCK, for the log " in text, text)
+        (log / TWO).unlink()
+        (log / TWO).symlink_to("/dev/null")
+        text = run("walfsck", str(log)).out.decode()
+        check("it is a symbolic link" in text, text)
+
+
 # ---- undo files ----
 
 def test_undo_elsewhere():
