@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arguments.h"
 #include "image.h"
 #include "promise.h"
 #include "stage.h"
@@ -42,12 +42,12 @@ static struct {
     uint64_t seed;
     uint64_t states; /* wanted; 0: each position once in each way */
     unsigned part, parts;
-    bool single;
-    struct state state;    /* if single */
+    struct state single; /* if way is not NULL: only this one */
+    const char *way;
     const char *directory; /* compare this instead of replaying */
     const char *successor; /* write a log that goes on from the state */
     const char *keep;      /* write the image of the state */
-} replay = {.parts = 1};
+} replay;
 
 static struct {
     uint64_t states, ways[3], torn, absent, gone_on, refused, failed;
@@ -270,13 +270,13 @@ static int image_write(void) {
 
 static void single_run(void) {
     int result = 0;
-    if (replay.state.position > view.count)
+    if (replay.single.position > view.count)
         die("--position", ERANGE);
     if (replay.keep == NULL && replay.successor == NULL) {
-        state_verify(replay.state);
+        state_verify(replay.single);
         return;
     }
-    state_compose(replay.state);
+    state_compose(replay.single);
     if (replay.successor != NULL)
         result = successor_write();
     if (result == 0 && replay.keep != NULL)
@@ -313,78 +313,40 @@ static void usage(void) {
     exit(2);
 }
 
-static enum image_way way_parse(const char *name) {
+static bool way_parse(void) {
     for (int i = 0; i < 3; i++)
-        if (strcmp(name, image_way_names[i]) == 0)
-            return (enum image_way)i;
-    usage();
-    return IMAGE_PREFIX;
+        if (strcmp(replay.way, image_way_names[i]) == 0) {
+            replay.single.way = (enum image_way)i;
+            return true;
+        }
+    return false;
 }
 
-static void arguments_parse(int argc, char **argv) {
-    static const struct option options[] = {
-        {"log", required_argument, NULL, 'l'},
-        {"fs", required_argument, NULL, 'f'},
-        {"size", required_argument, NULL, 'b'},
-        {"seed", required_argument, NULL, 's'},
-        {"states", required_argument, NULL, 'n'},
-        {"part", required_argument, NULL, 'p'},
-        {"position", required_argument, NULL, 'P'},
-        {"way", required_argument, NULL, 'w'},
-        {"draw", required_argument, NULL, 'd'},
-        {"directory", required_argument, NULL, 'D'},
-        {"successor", required_argument, NULL, 'S'},
-        {"keep", required_argument, NULL, 'k'},
-        {NULL, 0, NULL, 0}};
-    for (int option;
-         (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        switch (option) {
-        case 'l':
-            replay.log = optarg;
-            break;
-        case 'f':
-            replay.filesystem = optarg;
-            break;
-        case 'b':
-            replay.size = strtoull(optarg, NULL, 10);
-            break;
-        case 's':
-            replay.seed = strtoull(optarg, NULL, 10);
-            break;
-        case 'n':
-            replay.states = strtoull(optarg, NULL, 10);
-            break;
-        case 'p':
-            if (sscanf(optarg, "%u/%u", &replay.part, &replay.parts) != 2)
-                usage();
-            break;
-        case 'P':
-            replay.single = true;
-            replay.state.position = strtoull(optarg, NULL, 10);
-            break;
-        case 'w':
-            replay.state.way = way_parse(optarg);
-            break;
-        case 'd':
-            replay.state.draw = strtoull(optarg, NULL, 10);
-            break;
-        case 'D':
-            replay.directory = optarg;
-            break;
-        case 'S':
-            replay.successor = optarg;
-            break;
-        case 'k':
-            replay.keep = optarg;
-            break;
-        default:
-            usage();
-        }
-    }
-    if (optind != argc || replay.log == NULL || replay.part >= replay.parts ||
-        (replay.directory == NULL &&
-         (replay.filesystem == NULL || replay.size % IMAGE_PAGE != 0 ||
-          replay.size == 0)))
+static void arguments_take(char **argv) {
+    const char *part = "0/1";
+    uint64_t position = 0;
+    const struct argument arguments[] = {
+        {.name = "--log", .text = &replay.log},
+        {.name = "--fs", .text = &replay.filesystem},
+        {.name = "--size", .number = &replay.size},
+        {.name = "--seed", .number = &replay.seed},
+        {.name = "--states", .number = &replay.states},
+        {.name = "--part", .text = &part},
+        {.name = "--position", .number = &position},
+        {.name = "--way", .text = &replay.way},
+        {.name = "--draw", .number = &replay.single.draw},
+        {.name = "--directory", .text = &replay.directory},
+        {.name = "--successor", .text = &replay.successor},
+        {.name = "--keep", .text = &replay.keep},
+        {0}};
+    if (!arguments_parse(argv, arguments) || replay.log == NULL ||
+        sscanf(part, "%u/%u", &replay.part, &replay.parts) != 2 ||
+        replay.part >= replay.parts || (replay.way != NULL && !way_parse()))
+        usage();
+    replay.single.position = position;
+    if (replay.directory == NULL &&
+        (replay.filesystem == NULL || replay.size == 0 ||
+         replay.size % IMAGE_PAGE != 0))
         usage();
 }
 
@@ -397,7 +359,8 @@ static double now(void) {
 int main(int argc, char **argv) {
     const char *step;
     replay.program = argv[0];
-    arguments_parse(argc, argv);
+    (void)argc;
+    arguments_take(argv);
     int result = writelog_view_open(&view, replay.log);
     if (result != 0)
         die(replay.log, -result);
@@ -416,7 +379,7 @@ int main(int argc, char **argv) {
     if (result != 0)
         die(step, -result);
     double begin = now();
-    if (replay.single)
+    if (replay.way != NULL)
         single_run();
     else
         all_verify();

@@ -20,7 +20,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -32,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arguments.h"
 #include "identity.h"
 #include "writelog.h"
 
@@ -47,19 +47,20 @@ struct caller {
     double longest_ms;
 };
 
+#define DRAWN UINT64_MAX /* an option that follows from seed and life */
+
 static struct {
     const char *dir;
     uint64_t seed;
-    uint32_t life;
-    unsigned threads;
-    int64_t records;
-    uint64_t segment_size; /* 0: drawn */
-    int io_timeout_ms;     /* 0: the default */
-    int submit, sync;      /* -1: drawn */
+    uint64_t life;
+    uint64_t threads;
+    uint64_t records;
+    uint64_t io_timeout_ms; /* 0: the default */
+    uint64_t sync;          /* enum dwal_sync, or DRAWN */
     bool abrupt, faults, probe;
     int fifo;
     const struct writelog_super *counter;
-} work = {.threads = 4, .records = 1000, .submit = -1, .sync = -1, .fifo = -1};
+} work = {.threads = 4, .records = 1000, .sync = DRAWN, .fifo = -1};
 
 static struct dwal *the_log;
 static _Atomic int64_t records_left;
@@ -113,7 +114,7 @@ static void fail(const char *what, const struct dwal_error *error) {
 
 static struct identity caller_identity(const struct caller *caller) {
     return (struct identity){.salt = work.seed,
-                             .life = work.life,
+                             .life = (uint32_t)work.life,
                              .thread = caller->index,
                              .number = caller->number,
                              .count = 1};
@@ -245,12 +246,11 @@ static void options_draw(struct dwal_options *options) {
     dwal_options_init(options);
     dwal_options_preset(options, (int)(draw(&random) % 3));
     options->create = DWAL_CREATE_IF_ABSENT;
-    options->segment_size =
-        work.segment_size != 0 ? work.segment_size : sizes[draw(&random) % 4];
+    options->segment_size = sizes[draw(&random) % 4];
     uint64_t sync = draw(&random) % 2;
     options->sync = sync == 0 ? DWAL_SYNC_DSYNC : DWAL_SYNC_FDSYNC;
-    if (work.sync >= 0)
-        options->sync = work.sync;
+    if (work.sync != DRAWN)
+        options->sync = (int)work.sync;
     if (draw(&random) % 4 == 0)
         options->direct = DWAL_DIRECT_OFF;
     /* Small ones are full soon, so that several are under way at once. */
@@ -258,10 +258,8 @@ static void options_draw(struct dwal_options *options) {
         options->batch_bytes_max = UINT64_C(4096) << draw(&random) % 4;
     options->mark_delay_ms = (int)(draw(&random) % 10);
     options->verify_bytes = UINT64_MAX;
-    if (work.submit >= 0)
-        options->submit = work.submit;
     if (work.io_timeout_ms != 0)
-        options->io_timeout_ms = work.io_timeout_ms;
+        options->io_timeout_ms = (int)work.io_timeout_ms;
 }
 
 /* What the open found stays: reads all of it, and tells. */
@@ -345,7 +343,7 @@ static int life_run(void) {
     if (code != DWAL_OK)
         fail("open", &error);
     past_tell();
-    records_left = work.records;
+    records_left = (int64_t)work.records;
     callers_run(callers);
     double begin = now_ms();
     error.text[0] = '\0';
@@ -370,86 +368,37 @@ static void marks_open(const char *log, const char *fifo) {
     }
 }
 
-static void usage(void) {
+static int usage(void) {
     fputs("usage: realfs_work --dir DIR [--log LOG --fifo FIFO] [--seed N] "
-          "[--life N] [--threads N]\n"
-          "  [--records N] [--segment BYTES] [--io-timeout MS] [--submit 0|1] "
-          "[--sync 0|1|2] "
-          "[--abrupt | --faults | --probe]\n",
+          "[--life N]\n"
+          "  [--threads N] [--records N] [--sync 1|2] [--io-timeout MS]\n"
+          "  [--abrupt: ends by SIGKILL | --faults: may fail | --probe: only "
+          "opens]\n",
           stderr);
-    exit(2);
+    return 2;
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"log", required_argument, NULL, 'l'},
-        {"fifo", required_argument, NULL, 'f'},
-        {"seed", required_argument, NULL, 's'},
-        {"life", required_argument, NULL, 'i'},
-        {"threads", required_argument, NULL, 't'},
-        {"records", required_argument, NULL, 'r'},
-        {"segment", required_argument, NULL, 'g'},
-        {"io-timeout", required_argument, NULL, 'o'},
-        {"submit", required_argument, NULL, 'u'},
-        {"sync", required_argument, NULL, 'y'},
-        {"abrupt", no_argument, NULL, 'A'},
-        {"faults", no_argument, NULL, 'F'},
-        {"probe", no_argument, NULL, 'P'},
-        {NULL, 0, NULL, 0}};
     const char *log = NULL, *fifo = NULL;
-    for (int option;
-         (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        switch (option) {
-        case 'd':
-            work.dir = optarg;
-            break;
-        case 'l':
-            log = optarg;
-            break;
-        case 'f':
-            fifo = optarg;
-            break;
-        case 's':
-            work.seed = strtoull(optarg, NULL, 10);
-            break;
-        case 'i':
-            work.life = (uint32_t)atoi(optarg);
-            break;
-        case 't':
-            work.threads = (unsigned)atoi(optarg);
-            break;
-        case 'r':
-            work.records = atoll(optarg);
-            break;
-        case 'g':
-            work.segment_size = strtoull(optarg, NULL, 10);
-            break;
-        case 'o':
-            work.io_timeout_ms = atoi(optarg);
-            break;
-        case 'u':
-            work.submit = atoi(optarg);
-            break;
-        case 'y':
-            work.sync = atoi(optarg);
-            break;
-        case 'A':
-            work.abrupt = true;
-            break;
-        case 'F':
-            work.faults = true;
-            break;
-        case 'P':
-            work.probe = true;
-            break;
-        default:
-            usage();
-        }
-    }
-    if (work.dir == NULL || optind != argc || work.threads == 0 ||
-        work.threads > IDENTITY_THREADS_MAX)
-        usage();
+    const struct argument arguments[] = {
+        {.name = "--dir", .text = &work.dir},
+        {.name = "--log", .text = &log},
+        {.name = "--fifo", .text = &fifo},
+        {.name = "--seed", .number = &work.seed},
+        {.name = "--life", .number = &work.life},
+        {.name = "--threads", .number = &work.threads},
+        {.name = "--records", .number = &work.records},
+        {.name = "--sync", .number = &work.sync},
+        {.name = "--io-timeout", .number = &work.io_timeout_ms},
+        {.name = "--abrupt", .flag = &work.abrupt},
+        {.name = "--faults", .flag = &work.faults},
+        {.name = "--probe", .flag = &work.probe},
+        {0}};
+    (void)argc;
+    if (!arguments_parse(argv, arguments) || work.dir == NULL ||
+        work.threads == 0 || work.threads > IDENTITY_THREADS_MAX ||
+        work.life >= IDENTITY_LIVES_MAX)
+        return usage();
     marks_open(log, fifo);
     return life_run();
 }
