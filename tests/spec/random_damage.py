@@ -708,19 +708,16 @@ def compare_records(tool, path, result, skipping):
     """Where waldump lists other records: a list of sentences.
 
     Its status is 0 for a log that is clean or torn, and only for such a one;
-    but it stops at records that a start says are lost, and is told to go on.
-    It opens the log as section 11 allows, so that damage in what need not be
+    but it must say where a start says that records are lost.  It opens the log as section 11 allows, so that damage in what need not be
     read (skipping is the Result of that) may be told, or not.
     """
     name = os.path.basename(tool)
     lines, run = json_lines(tool, path)
-    if says_lost(skipping):
-        if run.returncode != 4:
-            return ["status %d by %s, though records are lost" % (
-                run.returncode, name)]
-        lines, run = json_lines(tool, path, "--skip-damage")
-        if run.returncode == 4 and is_whole(result):
-            run.returncode = 0
+    gaps = [line for line in lines
+            if line.get("kind") == "gap" and line.get("why") == "lost"]
+    if run.returncode == 0 and says_lost(skipping) != bool(gaps):
+        return ["%d gaps by %s, though %s records are lost" % (
+            len(gaps), name, "some" if says_lost(skipping) else "no")]
     message = run.stderr.decode(errors="replace").strip()[:300]
     status_fits = {is_whole(result): True, is_whole(skipping): True}
     got = [tuple(line.get(f) for f in RECORD_FIELDS)
