@@ -160,7 +160,9 @@ struct dwal_options {
     int create; /* enum dwal_create; DWAL_CREATE_NEVER */
 
     /* Bytes of each segment file that will be made, a multiple of the block
-     * size, 64 KiB to 1 TiB; 64 MiB. A record must fit into a segment. */
+     * size, 64 KiB to 1 TiB; 64 MiB. A record must fit into a segment. Each
+     * open that writes begins a new file, which stays until it is trimmed: who
+     * opens, appends a little and closes over and over wants small ones. */
     uint64_t segment_size;
     /* A segment older than this is left at the next append; 0: never. */
     uint64_t segment_age_max_ms;
@@ -376,6 +378,9 @@ void dwal_cursor_options_init(struct dwal_cursor_options *options);
  * says; in others, while a writer has the log, what the log's own watermarks
  * prove, which is everything once the writer pauses for mark_delay_ms; with no
  * writer, what dwal_open would find. @options may be NULL.
+ *
+ * Memory: the largest batch, and 12 MiB more, with up to four threads of its
+ * own, while it reads on through a segment with more than 4 MiB to come.
  *
  * Returns 0, or DWAL_EINVAL, DWAL_ENOENT, DWAL_EIO, DWAL_EVERSION, DWAL_ENOMEM,
  * DWAL_ETRIMMED (start_lsn is below the first), DWAL_ECORRUPT (not even a
