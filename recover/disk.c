@@ -253,11 +253,27 @@ static ssize_t kernel_write(struct dwal__disk *disk, int handle,
     return (ssize_t)done;
 }
 
+/* A filesystem that cannot allocate: a longer file would be a hole, and a later
+ * write into it could find the disk full. */
+static int zeros_write(struct dwal__disk *disk, int handle, uint64_t size) {
+    static const size_t chunk = 256 << 10;
+    void *zeros = dwal__buffer_allocate(chunk, 4096);
+    if (zeros == NULL)
+        return -ENOMEM;
+    memset(zeros, 0, chunk);
+    ssize_t moved = 0;
+    for (uint64_t at = 0; at < size && moved >= 0; at += chunk)
+        moved = kernel_write(disk, handle, zeros,
+                             size - at < chunk ? (size_t)(size - at) : chunk,
+                             at);
+    free(zeros);
+    return moved < 0 ? (int)moved : 0;
+}
+
 static int kernel_allocate(struct dwal__disk *disk, int handle, uint64_t size) {
-    (void)disk;
     int result = RETRY(fallocate(handle, 0, 0, (off_t)size));
     if (result == -1 && errno == EOPNOTSUPP)
-        result = RETRY(ftruncate(handle, (off_t)size));
+        return zeros_write(disk, handle, size);
     return result_of(result);
 }
 

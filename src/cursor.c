@@ -29,24 +29,33 @@ void dwal_cursor_options_init(struct dwal_cursor_options *options) {
     options->size = sizeof *options;
 }
 
-/* The view of the log in this directory, if this process has it open. */
-static struct dwal__view *view_look(struct dwal_cursor *cursor) {
+/* The view of the log in this directory, if this process has it open; NULL, if
+ * not. 0 or -errno: not to know it would mean to show less than is durable. */
+static int view_look(struct dwal_cursor *cursor, struct dwal__view **view) {
     const struct dwal__disk_ops *ops = cursor->disk->ops;
+    *view = NULL;
     int handle =
         ops->open(cursor->disk, cursor->dir, DWAL__LOCK_NAME, DWAL__OPEN_READ);
+    if (handle == -ENOENT)
+        return 0;
     if (handle < 0)
-        return NULL;
+        return handle;
     uint64_t device, inode;
-    struct dwal__view *view = NULL;
-    if (ops->identity(cursor->disk, handle, &device, &inode) == 0)
-        view = dwal__view_find(device, inode);
+    int failed = ops->identity(cursor->disk, handle, &device, &inode);
+    if (failed == 0)
+        *view = dwal__view_find(device, inode);
     ops->close(cursor->disk, handle);
-    return view;
+    return failed;
 }
 
 /* (Re)opens the reader at the cursor's place. */
 static int reader_open(struct dwal_cursor *cursor, struct dwal_error *error) {
-    struct dwal__view *view = view_look(cursor);
+    struct dwal__view *view;
+    int failed = view_look(cursor, &view);
+    if (failed < 0)
+        return dwal__error_set(error, DWAL_EIO, -failed,
+                               "open cursor on %s: %s", cursor->path,
+                               DWAL__LOCK_NAME);
     struct dwal__reader_options options = {.disk = cursor->disk,
                                            .dir = cursor->dir,
                                            .start_lsn = cursor->next_lsn};
@@ -152,9 +161,12 @@ int dwal_cursor_next(struct dwal_cursor *cursor, struct dwal_record *record,
             code = reader_open(cursor, error);
             if (code == DWAL_OK)
                 continue;
-        }
-        if (code != DWAL_OK)
             return code;
+        }
+        if (code == DWAL_END)
+            return code;
+        if (code != DWAL_OK)
+            return dwal__error_step(error, code, "%s", cursor->path);
         cursor->next_lsn = item.record.lsn + 1;
         if (record_matches(&cursor->options, &item.record))
             break;
@@ -172,11 +184,13 @@ int dwal_cursor_next(struct dwal_cursor *cursor, struct dwal_record *record,
 int dwal_cursor_seek(struct dwal_cursor *cursor, uint64_t lsn,
                      struct dwal_error *error) {
     int code = cursor_check(cursor, error);
-    if (code == DWAL_OK)
-        code = dwal__reader_seek(cursor->reader, lsn, error);
-    if (code == DWAL_OK)
-        cursor->next_lsn = lsn;
-    return code;
+    if (code != DWAL_OK)
+        return code;
+    code = dwal__reader_seek(cursor->reader, lsn, error);
+    if (code != DWAL_OK)
+        return dwal__error_step(error, code, "%s", cursor->path);
+    cursor->next_lsn = lsn;
+    return DWAL_OK;
 }
 
 void dwal_cursor_close(struct dwal_cursor *cursor) {

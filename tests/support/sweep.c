@@ -177,7 +177,6 @@ WRAP(FDATASYNC, int, fdatasync, -1, (int fd), (fd))
 WRAP(FSYNC, int, fsync, -1, (int fd), (fd))
 WRAP(FALLOCATE, int, fallocate64, -1,
      (int fd, int mode, off_t offset, off_t size), (fd, mode, offset, size))
-WRAP(FTRUNCATE, int, ftruncate64, -1, (int fd, off_t size), (fd, size))
 WRAP(LSEEK, off_t, lseek64, -1, (int fd, off_t offset, int whence),
      (fd, offset, whence))
 WRAP(FSTAT, int, fstat64, -1, (int fd, struct stat *status), (fd, status))

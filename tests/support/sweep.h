@@ -26,7 +26,6 @@
     X(PWRITEV, "file: measure syncs")                                          \
     X(FDATASYNC, "file: sync")                                                 \
     X(FALLOCATE, "file: allocate")                                             \
-    X(FTRUNCATE, "file: set size")                                             \
     X(LSEEK, "file: find holes")                                               \
     X(OPENAT, "file: open, create")                                            \
     X(FSTAT, "file: status")                                                   \

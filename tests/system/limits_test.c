@@ -372,6 +372,9 @@ static void *crowd_main(void *argument) {
 static void crowd_run(const char *path, int submit, int count) {
     struct dwal_error error;
     struct dwal_options options = options_small(submit);
+    /* A machine may be slow; this is not about deadlines. */
+    options.append_timeout_ms = 240000;
+    options.io_timeout_ms = 240000;
     struct crowd crowd = {.log = real_open(path, &options)};
     uint64_t before = dwal_durable_lsn(crowd.log);
     pthread_t *threads = calloc((size_t)count, sizeof *threads);

@@ -260,6 +260,62 @@ static void step_trim(struct life *life, struct dwal *log, uint64_t lsn) {
     call_check(life, "dwal_trim", code, &error);
 }
 
+/* The attempt that made the record with @id. */
+static const struct attempt *attempt_of(struct life *life, uint32_t id) {
+    for (unsigned i = 0; i < life->attempt_count; i++) {
+        const struct attempt *attempt = &life->attempts[i];
+        if (id >= attempt->id && id - attempt->id < attempt->count)
+            return attempt;
+    }
+    return NULL;
+}
+
+static void record_check(struct life *life, const struct dwal_record *record) {
+    uint32_t id = 0;
+    memcpy(&id, record->data, sizeof id);
+    const struct attempt *attempt = attempt_of(life, id);
+    life_check(life, attempt != NULL, "LSN %llu was never tried",
+               (unsigned long long)record->lsn);
+    life_check(life, attempt->standing != REFUSED,
+               "LSN %llu was refused, and is there",
+               (unsigned long long)record->lsn);
+    life_check(life,
+               record->lsn == attempt->lsn + (id - attempt->id) &&
+                   record->size == attempt->size && record->type == 5,
+               "LSN %llu is not what was tried",
+               (unsigned long long)record->lsn);
+    const uint8_t *bytes = record->data;
+    for (uint32_t i = sizeof id; i < record->size; i++)
+        life_check(life, bytes[i] == payload_byte(id, i), "LSN %llu is changed",
+                   (unsigned long long)record->lsn);
+}
+
+/* Reads all that is there: what cannot be read is an error, and never damage or
+ * an early end. */
+static void step_read(struct life *life, struct dwal *log) {
+    struct dwal_cursor *cursor = NULL;
+    struct dwal_record record;
+    struct dwal_error error;
+    uint64_t last = dwal_durable_lsn(log), seen = 0;
+    int code = dwal_cursor_open(life->path, NULL, &cursor, &error);
+    while (code == DWAL_OK &&
+           (code = dwal_cursor_next(cursor, &record, &error)) == DWAL_OK) {
+        record_check(life, &record);
+        seen = record.lsn;
+    }
+    dwal_cursor_close(cursor);
+    if (code == DWAL_END) {
+        life_check(life, seen == last, "the cursor ends at %llu, not %llu",
+                   (unsigned long long)seen, (unsigned long long)last);
+        return;
+    }
+    life_check(life, code == DWAL_EIO || code == DWAL_ENOMEM,
+               "the cursor says %d: %s", code, error.text);
+    life_check(life, life->row->open_codes != 0, "the cursor says %d: %s", code,
+               error.text);
+    error_check(life, code, &error);
+}
+
 static bool life_open(struct life *life, struct dwal **log) {
     struct dwal_options options = options_make(life);
     struct dwal_error error;
@@ -305,43 +361,15 @@ static void session(struct life *life, bool first) {
         step_rotate(life, log);
         step_commit(life, log, 9000);
     }
+    if (!first)
+        step_read(life, log);
     step_trim(life, log, first ? 4 : 12);
     step_rotate(life, log);
     step_commit(life, log, 4);
     life_close(life, log);
 }
 
-/* The attempt that made the record with @id. */
-static const struct attempt *attempt_of(struct life *life, uint32_t id) {
-    for (unsigned i = 0; i < life->attempt_count; i++) {
-        const struct attempt *attempt = &life->attempts[i];
-        if (id >= attempt->id && id - attempt->id < attempt->count)
-            return attempt;
-    }
-    return NULL;
-}
-
-static void record_check(struct life *life, const struct dwal_record *record) {
-    uint32_t id = 0;
-    memcpy(&id, record->data, sizeof id);
-    const struct attempt *attempt = attempt_of(life, id);
-    life_check(life, attempt != NULL, "LSN %llu was never tried",
-               (unsigned long long)record->lsn);
-    life_check(life, attempt->standing != REFUSED,
-               "LSN %llu was refused, and is there",
-               (unsigned long long)record->lsn);
-    life_check(life,
-               record->lsn == attempt->lsn + (id - attempt->id) &&
-                   record->size == attempt->size && record->type == 5,
-               "LSN %llu is not what was tried",
-               (unsigned long long)record->lsn);
-    const uint8_t *bytes = record->data;
-    for (uint32_t i = sizeof id; i < record->size; i++)
-        life_check(life, bytes[i] == payload_byte(id, i), "LSN %llu is changed",
-                   (unsigned long long)record->lsn);
-}
-
-/* Marks what is there: bit i of @there for id i. */
+/* Reads the whole log, and marks the ids that are there. The last LSN. */
 static uint64_t records_read(struct life *life, uint64_t first_lsn,
                              bool there[ATTEMPTS_MAX * 3]) {
     struct dwal_cursor *cursor;
