@@ -158,7 +158,7 @@ def test(target, exe, how):
             status = engine(exe, target, inputs, seconds,
                             f"-artifact_prefix={found}/")
             failed_inputs(found)
-            return status
+            return 1 if status else 0
         files = sorted(str(path) for path in inputs.iterdir())
         done = subprocess.run([exe, *files], stderr=subprocess.PIPE,
                               check=False, env=environment())
