@@ -22,6 +22,10 @@ static bool cancelled(void *argument) {
     return dwal__cli_cancelled();
 }
 
+static void progress(void *argument, uint64_t done, uint64_t total) {
+    dwal__print_progress(argument, done, total);
+}
+
 static void step_tell(void *argument, const struct dwal__repair_step *step) {
     dwal__print_step(argument, step);
 }
@@ -92,6 +96,7 @@ static int options_make(struct dwal__check *check,
                                       .threads = check->settings->threads,
                                       .argument = check,
                                       .cancelled = cancelled,
+                                      .progress = progress,
                                       .step = step_tell,
                                       .made = made_give};
     if (getrandom(&options->uuid, sizeof options->uuid, 0) !=

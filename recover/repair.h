@@ -166,6 +166,9 @@ struct dwal__repair_options {
     void *argument;
     /* Asked between steps and every few MiB; true: stop. May be NULL. */
     bool (*cancelled)(void *argument);
+    /* Bytes that the recoveries have read that mending takes, each from 0, of an
+     * estimate. May be NULL. */
+    void (*progress)(void *argument, uint64_t done, uint64_t total);
     /* Told before a step is taken. May be NULL. */
     void (*step)(void *argument, const struct dwal__repair_step *step);
     /* A file of the log was made, and still has the temporary @name: for who

@@ -289,7 +289,8 @@ static int headers_mend(struct dwal__mending *mending,
 
 static int progress(void *argument, uint64_t done, uint64_t total) {
     const struct dwal__repair_options *options = argument;
-    (void)done, (void)total;
+    if (options->progress != NULL)
+        options->progress(options->argument, done, total);
     return options->cancelled != NULL && options->cancelled(options->argument);
 }
 
