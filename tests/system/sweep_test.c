@@ -568,6 +568,75 @@ static void test_sweep(void **state) {
     print_message("%u lives\n", runs);
 }
 
+/* ---- the table, for people ---- */
+
+static const char *const effect_records[] = {
+    [NOTHING] = "durable, as without it",
+    [REFUSES] = "durable; what is refused has no LSN",
+    [FAILS] = "unknown",
+    [HELD] = "unknown",
+};
+
+static const char *const effect_log[] = {
+    [NOTHING] = "goes on",
+    [REFUSES] = "goes on by itself",
+    [FAILS] = "has failed",
+    [HELD] = "has failed after `io_timeout_ms`; `LOCK` is held until it ends",
+};
+
+static size_t codes_text(uint32_t codes, char *text, size_t size) {
+    size_t used = 0;
+    for (int code = 1; code < 32; code++) {
+        static const char *const names[] = {
+#define DWAL_X(name, value, text) [-(value)] = #name,
+            DWAL_ERROR_LIST(DWAL_X)
+#undef DWAL_X
+        };
+        if ((codes >> code & 1) != 0)
+            used += (size_t)snprintf(text + used, size - used, "%s%s",
+                                     used > 0 ? ", " : "", names[code] + 5);
+    }
+    if (used == 0)
+        used = (size_t)snprintf(text, size, "-");
+    return used;
+}
+
+/* The row as SPEC 16 has it. */
+static void row_text(const struct row *row, char *text, size_t size) {
+    char outcomes[300] = "", open_codes[100], call_codes[100];
+    for (int outcome = 0; outcome < SWEEP_OUTCOME_COUNT; outcome++)
+        if ((row->outcomes >> outcome & 1) != 0) {
+            size_t used = strlen(outcomes);
+            snprintf(outcomes + used, sizeof outcomes - used, "%s%s",
+                     used > 0 ? ", " : "",
+                     sweep_outcome_text((enum sweep_outcome)outcome));
+        }
+    codes_text(row->open_codes, open_codes, sizeof open_codes);
+    codes_text(row->call_codes, call_codes, sizeof call_codes);
+    snprintf(text, size, "| %s | %s | %s | %s | %s | %s |\n",
+             sweep_function_text(row->function), outcomes,
+             effect_records[row->effect], open_codes, call_codes,
+             effect_log[row->effect]);
+}
+
+static const char *spec_path;
+
+/* SPEC.md shows exactly this table. sweep_test --table prints it. */
+static void test_table_in_spec(void **state) {
+    (void)state;
+    static char spec[1 << 20];
+    char line[800];
+    FILE *file = fopen(spec_path, "r");
+    assert_non_null(file);
+    spec[fread(spec, 1, sizeof spec - 1, file)] = '\0';
+    fclose(file);
+    for (size_t i = 0; i < ROW_COUNT; i++) {
+        row_text(&rows[i], line, sizeof line);
+        if (strstr(spec, line) == NULL)
+            fail_msg("not in %s: %s", spec_path, line);
+    }
+}
+
 /* Memory, where there is room for it: the faults are not the disk's. */
 static int setup(void **state) {
     if (access("/dev/shm", W_OK) == 0)
@@ -576,8 +645,18 @@ static int setup(void **state) {
     return tempdir_setup(state);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    spec_path = argc > 1 ? argv[1] : "SPEC.md";
+    if (strcmp(spec_path, "--table") == 0) {
+        char line[800];
+        for (size_t i = 0; i < ROW_COUNT; i++) {
+            row_text(&rows[i], line, sizeof line);
+            fputs(line, stdout);
+        }
+        return 0;
+    }
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table_in_spec),
         cmocka_unit_test_setup_teardown(test_sweep, setup, tempdir_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
