@@ -5,6 +5,10 @@
 
 #include <stddef.h>
 
+/* From now on in memory, where there is a place for that: for tests whose disk
+ * has deadlines of its own, which a busy one would not keep. */
+void tempdir_use_memory(void);
+
 /* cmocka setup and teardown: *state is the path. */
 int tempdir_setup(void **state);
 int tempdir_teardown(void **state);

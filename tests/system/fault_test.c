@@ -475,6 +475,7 @@ static void test_failed_log_refuses_at_once(void **state) {
     cmocka_unit_test_setup_teardown(name, tempdir_setup, tempdir_teardown)
 
 int main(void) {
+    tempdir_use_memory();
     const struct CMUnitTest tests[] = {
         TEST(test_write_faults_caller),
         TEST(test_write_faults_thread),

@@ -663,6 +663,7 @@ static void test_null(void **state) {
     cmocka_unit_test_setup_teardown(name, tempdir_setup, tempdir_teardown)
 
 int main(void) {
+    tempdir_use_memory();
     const struct CMUnitTest tests[] = {
         TEST(test_backpressure_bytes),
         TEST(test_backpressure_records),

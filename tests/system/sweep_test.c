@@ -637,10 +637,8 @@ static void test_table_in_spec(void **state) {
     }
 }
 
-/* Memory, where there is room for it: the faults are not the disk's. */
 static int setup(void **state) {
-    if (access("/dev/shm", W_OK) == 0)
-        setenv("TMPDIR", "/dev/shm", 1);
+    tempdir_use_memory();
     signal(SIGALRM, watchdog);
     return tempdir_setup(state);
 }
