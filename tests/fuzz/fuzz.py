@@ -8,7 +8,7 @@
     fuzz.py run TARGET EXE DIR [SECONDS]      libFuzzer on the inputs in DIR,
                                               which are added to and kept
     fuzz.py pack TARGET EXE DIR               what covers most of DIR, few and
-                                              small, becomes corpus/TARGET.tar.xz
+                                              small, becomes TARGET's corpus
 
 DWAL_FUZZ_SECONDS: how long a test with an engine runs, 8 unless set.
 """
@@ -80,7 +80,9 @@ def write_seeds(target, folder):
 # ---- the corpus ----
 
 def corpus(target):
-    return HERE / "corpus" / f"{target}.tar.xz"
+    """The targets that take a folder share one."""
+    name = "batch" if target == "batch" else "folder"
+    return HERE / "corpus" / f"{name}.tar.xz"
 
 
 def unpack(target, folder):
