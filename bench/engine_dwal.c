@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "../fsck/cli.h"
+#include "simulated.h"
 
 /* The library may report from any of its threads. */
 static void log_report(void *argument, int level, const char *text) {
@@ -26,6 +27,8 @@ void dwal__bench_log_options(const struct dwal__bench_options *options,
     dwal_options_preset(log_options, options->preset);
     log_options->create = DWAL_CREATE_NEW;
     log_options->sync = options->sync;
+    log_options->gather = options->gather;
+    log_options->wait = options->wait;
     if (options->segment_size != 0)
         log_options->segment_size = options->segment_size;
     log_options->log = log_report;
@@ -77,7 +80,12 @@ static bool log_open(struct dwal__bench_log *log,
     char name[PATH_MAX + 16];
     dwal__bench_log_options(options, &log_options);
     snprintf(name, sizeof name, "%s/log-%u", path, index);
-    if (dwal_open(name, &log_options, &log->log, &error) != DWAL_OK) {
+    int code =
+        options->flush_us == 0
+            ? dwal_open(name, &log_options, &log->log, &error)
+            : dwal__bench_open_simulated(name, options->flush_us, &log_options,
+                                         &log->log, &error);
+    if (code != DWAL_OK) {
         dwal__cli_error("%s", error.text);
         return false;
     }

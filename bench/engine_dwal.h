@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The library under test, as its users have it: dwal.h and nothing behind it. */
+/* The library under test, as its users have it: dwal.h and nothing behind it,
+ * but for --flush-us. */
 #ifndef DWAL_BENCH_ENGINE_DWAL_H
 #define DWAL_BENCH_ENGINE_DWAL_H
 

@@ -28,6 +28,8 @@ const char *const dwal__bench_mode_names[] = {"commit", "append", "scan",
 const char *const dwal__bench_preset_names[] = {"latency", "balanced",
                                                 "throughput", NULL};
 const char *const dwal__bench_sync_names[] = {"auto", "dsync", "fdsync", NULL};
+static const char *const gather_names[] = {"auto", "off", NULL};
+static const char *const wait_names[] = {"auto", "sleep", NULL};
 static const char *const versus_names[] = {"fio", NULL};
 
 enum kind {
@@ -96,6 +98,18 @@ static const struct row rows[] = {
      "auto, dsync (with each write), fdsync (after them); auto",
      KIND_CHOICE, FIELD(sync), 0, 0, dwal__bench_sync_names, WRITING | READING,
      false},
+    {"gather", "HOW",
+     "auto: wait for the jobs that a flush released, if that\n"
+     "pays; off; auto",
+     KIND_CHOICE, FIELD(gather), 0, 0, gather_names, IN(COMMIT), false},
+    {"wait", "HOW",
+     "auto: let other jobs run before sleeping, if that pays;\n"
+     "sleep; auto",
+     KIND_CHOICE, FIELD(wait), 0, 0, wait_names, IN(COMMIT), false},
+    {"flush-us", "N",
+     "batches do not go to the disk, but to a simulated one\n"
+     "whose flushes take N us, one after another",
+     KIND_UNSIGNED, FIELD(flush_us), 1, 1000000, NULL, IN(COMMIT), false},
     {"segment-size", "SIZE", "bytes of a segment file; 64M",
      KIND_SIZE, FIELD(segment_size), 64 * KIB, TIB, NULL, WRITING | READING,
      false},
@@ -260,6 +274,11 @@ static bool given_check(const struct dwal__bench_options *options,
     if (options->versus_fio && (mode & WRITING) != 0 && options->size != 0) {
         dwal__cli_usage("--vs compares rates over the same time: give it "
                         "--runtime, not --size");
+        return false;
+    }
+    if (options->flush_us != 0 && (options->versus_fio || options->logs > 1)) {
+        dwal__cli_usage("--flush-us simulates one device for one log: no --vs, "
+                        "no --logs");
         return false;
     }
     if (options->bs == 0 &&

@@ -30,6 +30,9 @@ struct dwal__bench_options {
     uint64_t size;         /* payload bytes; 0: until runtime */
     int preset;            /* enum dwal_preset */
     int sync;              /* enum dwal_sync */
+    int gather;            /* enum dwal_gather */
+    int wait;              /* enum dwal_wait_how */
+    unsigned flush_us;     /* a simulated device; 0: the disk */
     uint64_t segment_size; /* 0: the library's default */
     uint64_t trim;         /* payload bytes to keep; 0: never trim */
     uint64_t warmup;       /* payload bytes to append and trim first */

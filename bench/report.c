@@ -97,6 +97,8 @@ static void asked_print(const struct dwal__bench_options *options,
            options->numjobs, options->numjobs == 1 ? "" : "s", size);
     if (options->mode == DWAL__BENCH_APPEND)
         printf(", iodepth %" PRIu64, options->iodepth);
+    if (options->flush_us != 0)
+        printf(", a simulated device with flushes of %u us", options->flush_us);
     if (options->rate > 0)
         printf(", open loop at %.6g a second", options->rate);
     if (options->logs > 1)
@@ -198,6 +200,9 @@ void dwal__report_head_json(const struct dwal__bench_options *options,
     dwal__json_u64(json, "iodepth", options->iodepth);
     dwal__json_double(json, "rate", options->rate > 0 ? options->rate : NAN);
     dwal__json_u64(json, "logs", options->logs);
+    dwal__json_string(json, "gather", options->gather == 0 ? "auto" : "off");
+    dwal__json_string(json, "wait", options->wait == 0 ? "auto" : "sleep");
+    dwal__json_u64(json, "flush_us", options->flush_us);
     dwal__json_string(json, "preset",
                       library ? dwal__bench_preset_names[options->preset]
                               : NULL);

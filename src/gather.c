@@ -38,10 +38,16 @@
 #define SLEEP_MIN_NS 100000
 
 /* A trial: so many turns of both ways, of so many batches, the first of which
- * do not count. Between trials: at first few batches, then more and more. */
+ * do not count; fewer where flushes are long, and so less noisy and dearer to
+ * spend on the worse way. Between trials: few batches at first, then more and
+ * more. */
 #define TRIAL_TURNS 8
 #define TURN_BATCHES 20
 #define TURN_UNCOUNTED 4
+#define LONG_FLUSH_NS (DWAL__NS_PER_MS * 2 / 5)
+#define LONG_TRIAL_TURNS 4
+#define LONG_TURN_BATCHES 6
+#define LONG_TURN_UNCOUNTED 2
 #define KEEP_BATCHES_MIN 64
 #define KEEP_BATCHES_MAX 4096
 /* Where flushes take longer, sleeping costs nothing in comparison. */
@@ -80,6 +86,15 @@ void dwal__gather_published(struct dwal *log, struct dwal__batch *batch) {
 
 /* ---- choosing ---- */
 
+static bool flush_long(struct dwal *log) {
+    return atomic_load_explicit(&log->flush_ns, memory_order_relaxed) >
+           LONG_FLUSH_NS;
+}
+
+static unsigned turn_batches(struct dwal *log) {
+    return flush_long(log) ? LONG_TURN_BATCHES : TURN_BATCHES;
+}
+
 /* How many times the rate of @from a rival must have. */
 static double price(unsigned from, unsigned to) {
     double factor = 1;
@@ -106,6 +121,7 @@ static void turn_begin(struct dwal *log, unsigned way, unsigned batches) {
     struct dwal__gather *gather = &log->gather;
     gather->way = way;
     gather->batches = batches;
+    gather->uncounted = flush_long(log) ? LONG_TURN_UNCOUNTED : TURN_UNCOUNTED;
     gather->since_ns = 0;
 }
 
@@ -132,10 +148,10 @@ static void trial_begin(struct dwal *log, int64_t now) {
         return;
     }
     gather->rival = rival;
-    gather->turns = TRIAL_TURNS;
+    gather->turns = flush_long(log) ? LONG_TRIAL_TURNS : TRIAL_TURNS;
     for (int i = 0; i < 2; i++)
         gather->tried[i].records = gather->tried[i].ns = 0;
-    turn_begin(log, rival, TURN_BATCHES);
+    turn_begin(log, rival, turn_batches(log));
 }
 
 static double rate(const struct dwal__gather_tried *tried) {
@@ -156,7 +172,7 @@ static void turn_end(struct dwal *log, int64_t now) {
     if (--gather->turns > 0) {
         turn_begin(log,
                    gather->way == gather->rival ? gather->kept : gather->rival,
-                   TURN_BATCHES);
+                   turn_batches(log));
         return;
     }
     if (rate(&gather->tried[true]) >
@@ -192,7 +208,7 @@ static unsigned way_choose(struct dwal *log, uint32_t cohort, int64_t now) {
     if (gather->keep_batches == 0) {
         gather->kept = log->options.gather == DWAL_GATHER_OFF ? 0 : WAY_GATHER;
         gather->keep_batches = KEEP_BATCHES_MIN;
-        turn_begin(log, gather->kept, TURN_BATCHES);
+        turn_begin(log, gather->kept, turn_batches(log));
     }
     /* Another load: what was found out may not hold any more. */
     if (cohort > 4 * gather->cohort || cohort < gather->cohort / 4) {
@@ -205,8 +221,9 @@ static unsigned way_choose(struct dwal *log, uint32_t cohort, int64_t now) {
         turn_end(log, now);
     yields_set(log, now);
     gather->batches--;
-    if (gather->since_ns == 0 &&
-        gather->batches < TURN_BATCHES - TURN_UNCOUNTED) {
+    if (gather->uncounted > 0) {
+        gather->uncounted--;
+    } else if (gather->since_ns == 0) {
         gather->since_ns = now;
         gather->records_before = atomic_load(&log->records_completed);
     }

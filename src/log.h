@@ -181,6 +181,7 @@ struct dwal__gather {
     unsigned kept;         /* the best so far */
     unsigned rival;        /* last tried against it */
     unsigned batches;      /* left of this turn */
+    unsigned uncounted;    /* of them, before it counts */
     unsigned turns;        /* left of this trial; 0: no trial */
     unsigned keep_batches; /* of the next time without a trial; 0: new */
     int64_t since_ns;      /* when this turn began to count; 0: not yet */

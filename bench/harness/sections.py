@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """All parts of the report, in order."""
-from . import device, segments, threads
+from . import device, gathering, segments, threads
 
-ALL = threads.SECTIONS + device.SECTIONS + segments.SECTIONS
+ALL = threads.SECTIONS + device.SECTIONS + (segments.SECTIONS +
+                                            gathering.SECTIONS)
