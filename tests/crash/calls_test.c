@@ -22,6 +22,7 @@ struct meeting {
     uint64_t segment;      /* in use before */
     unsigned acknowledged; /* records, or rotations */
     bool wrote;            /* before the close began */
+    bool given[64];        /* LSNs */
     bool refused;          /* a call */
     bool waited;           /* somebody, when the close began */
     bool closing;
@@ -132,6 +133,87 @@ static void test_rotations(void **state) {
         options_make(&meeting.options, seed + i);
         meeting_hold(&meeting, seed + i);
         assert_int_equal(meeting.acknowledged, 3);
+        simdisk_free(meeting.sim);
+    }
+    alarm(0);
+}
+
+/* ---- many commit ---- */
+
+#define COMMITS 4u
+#define COMMITTERS 4u
+/* Of a call, on a disk that takes 50 us: virtual time. */
+#define COMMIT_NS (50 * MS)
+
+/* What is acknowledged is there if the power goes now, and all that need not
+ * be on the disk is not. */
+static void durable_check(struct meeting *meeting, uint64_t lsn) {
+    /* Others look, too, while we do. */
+    struct oracle_found *found = malloc(sizeof *found);
+    struct chooser_all oldest;
+    chooser_all_init(&oldest);
+    struct simdisk *cut = simdisk_power_cut(meeting->sim, &oldest.chooser);
+    oracle_look(cut, false, found);
+    simdisk_free(cut);
+    if (found->code != DWAL_OK || found->durable_lsn < lsn)
+        failed(meeting, "acknowledged, and not durable", 0, NULL);
+    free(found);
+}
+
+static void *commit_main(void *argument) {
+    struct meeting *meeting = argument;
+    static uint8_t bytes[20000];
+    struct dwal_error error;
+    uint64_t last = 0;
+    for (unsigned i = 0; i < COMMITS; i++) {
+        struct dwal_record record = {
+            .data = bytes, .size = (uint32_t)(sched_random() % sizeof bytes)};
+        uint64_t lsn = 0;
+        int64_t begin = sched_clock();
+        int code = dwal_commit(meeting->log, &record, &lsn, &error);
+        if (code != DWAL_OK)
+            failed(meeting, "commit", code, &error);
+        else if (lsn <= last || lsn > COMMITS * COMMITTERS ||
+                 meeting->given[lsn])
+            failed(meeting, "an LSN that somebody else has", 0, NULL);
+        else if (sched_clock() - begin > COMMIT_NS)
+            failed(meeting, "a commit takes its time", 0, NULL);
+        if (meeting->failure[0] != '\0')
+            break;
+        meeting->given[lsn] = true;
+        meeting->acknowledged++;
+        last = lsn;
+        durable_check(meeting, lsn);
+    }
+    return NULL;
+}
+
+static void commits_scene(struct meeting *meeting) {
+    struct dwal_error error;
+    int callers[COMMITTERS];
+    for (unsigned i = 0; i < COMMITTERS; i++)
+        callers[i] = sched_spawn("caller", commit_main, meeting);
+    for (unsigned i = 0; i < COMMITTERS; i++)
+        sched_join(callers[i]);
+    int code = dwal_close(meeting->log, &error);
+    if (code != DWAL_OK)
+        failed(meeting, "close", code, &error);
+}
+
+/* Leaders and followers, across segments; nothing but the commits themselves
+ * keeps the log going. */
+static void test_commits(void **state) {
+    (void)state;
+    uint64_t seed = check_seed(1);
+    run_begin();
+    for (uint64_t i = 0; i < SCHEDULES / 4; i++) {
+        struct meeting meeting = {.scene = commits_scene};
+        options_make(&meeting.options, seed + i);
+        meeting.options.batch_bytes_max = 4096u << i / 4 % 4 * 2;
+        meeting.options.in_flight_max = 4;
+        meeting.options.mark_delay_ms = 0;
+        meeting_hold(&meeting, seed + i);
+        assert_int_equal(meeting.acknowledged, COMMITS * COMMITTERS);
         simdisk_free(meeting.sim);
     }
     alarm(0);
@@ -249,6 +331,7 @@ int main(void) {
     run_watch();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rotations),
+        cmocka_unit_test(test_commits),
         cmocka_unit_test(test_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

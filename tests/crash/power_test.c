@@ -11,7 +11,7 @@
 #include "run.h"
 #include "tests/support/check.h"
 
-#define CUTS 3u     /* of each snapshot */
+#define CUTS 2u     /* of each snapshot, and the worst one */
 #define CHILDREN 2u /* lives that go on from one */
 
 /* A state to go on from. */
@@ -56,11 +56,22 @@ static void snapshot_kill(const struct life *life,
     simdisk_free(killed);
 }
 
+/* Nothing is left but what had to be. */
+static void snapshot_worst(const struct life *life,
+                           const struct life_snapshot *snapshot) {
+    struct chooser_all oldest;
+    chooser_all_init(&oldest);
+    struct simdisk *cut = simdisk_power_cut(snapshot->sim, &oldest.chooser);
+    run_check(life, snapshot, cut);
+    simdisk_free(cut);
+}
+
 /* Crashes at one snapshot; one of them gets to be @child, unless it is NULL. */
 static void snapshot_crash(const struct life *life,
                            const struct life_snapshot *snapshot,
                            uint64_t *random, struct child *child) {
     bool kill = check_random(random) % 4 == 0;
+    snapshot_worst(life, snapshot);
     for (unsigned i = 0; i < CUTS; i++) {
         struct chooser_random chooser;
         chooser_random_init(&chooser, check_random(random));

@@ -124,7 +124,6 @@ static void undo_check(const struct life *life, const struct simdisk *left,
                        const struct simdisk *before) {
     struct dwal_error error;
     struct simdisk *undone = simdisk_clone(left);
-    run.states++;
     if (undo_all(undone, &error) != DWAL_OK)
         run_report(life, 0, left, error.text);
     const char *name = log_difference(undone, before);

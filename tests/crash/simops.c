@@ -370,7 +370,7 @@ static ssize_t sim_write(struct dwal__disk *disk, int handle, const void *bytes,
                      name);
     /* Others go on between the call and what it does. */
     if (sched_inside() && check_random(&sim->random) % 4 == 0) {
-        sched_sleep(sim_latency(sim) / 4);
+        sched_sleep(sim_latency(sim));
         sim->effects++;
     }
     if (acts(fault)) {
