@@ -14,7 +14,8 @@
  *
  *     mark TEXT                    nothing but the mark
  *     fail read|write|flush N C    EIO for the C operations after the next N;
- *                                  a flush that fails loses what it was for
+ *                                  the first flush of them loses what it
+ *                                  was for
  *     tear N                       of the write after the next N, only the
  *                                  first half reaches the disk; EIO
  *     hang read|write|flush N MS   from the operation after the next N on,
@@ -46,7 +47,7 @@
 enum operation { OP_READ, OP_WRITE, OP_FLUSH, OPERATIONS };
 
 /* What an operation meets. */
-enum fate { FATE_GOOD, FATE_FAIL, FATE_TEAR };
+enum fate { FATE_GOOD, FATE_FAIL, FATE_FAIL_FIRST, FATE_TEAR };
 
 static struct {
     pthread_mutex_t lock;   /* of all that follows, and of the log's order */
@@ -128,7 +129,8 @@ static enum fate operation_begin(enum operation operation) {
     hang_wait();
     if (number >= disk.plan[operation].fail_from &&
         number < disk.plan[operation].fail_to)
-        return FATE_FAIL;
+        return number == disk.plan[operation].fail_from ? FATE_FAIL_FIRST
+                                                        : FATE_FAIL;
     return number == disk.plan[operation].tear_at ? FATE_TEAR : FATE_GOOD;
 }
 
@@ -220,7 +222,7 @@ static int disk_read(const char *path, char *bytes, size_t size, off_t offset,
     (void)file;
     enum fate fate = operation_begin(OP_READ);
     pthread_mutex_unlock(&disk.lock);
-    if (fate == FATE_FAIL)
+    if (fate != FATE_GOOD)
         return -EIO;
     /* Not under the lock: nobody reads what is being written. */
     ssize_t got = pread(disk.image, bytes, size, offset);
@@ -234,7 +236,7 @@ static int disk_write(const char *path, const char *bytes, size_t size,
     enum fate fate = operation_begin(OP_WRITE);
     jitter();
     size_t kept = size;
-    if (fate == FATE_FAIL)
+    if (fate == FATE_FAIL || fate == FATE_FAIL_FIRST)
         kept = 0;
     else if (fate == FATE_TEAR)
         kept = size / 2 / disk.log.sector_size * disk.log.sector_size;
@@ -260,16 +262,17 @@ static int disk_fsync(const char *path, int data_only,
     (void)data_only;
     (void)file;
     enum fate fate = operation_begin(OP_FLUSH);
-    if (fate == FATE_FAIL)
+    if (fate != FATE_GOOD)
         log_entry(&(struct writelog_entry){.flags = WRITELOG_MARK,
                                            .text = failed,
                                            .text_size = sizeof failed - 1});
     else
         log_entry(&(struct writelog_entry){.flags = WRITELOG_FLUSH});
-    cached_empty(fate == FATE_FAIL);
+    if (fate != FATE_FAIL)
+        cached_empty(fate == FATE_FAIL_FIRST);
     jitter(); /* what is answered meanwhile is not covered */
     pthread_mutex_unlock(&disk.lock);
-    return fate == FATE_FAIL ? -EIO : 0;
+    return fate != FATE_GOOD ? -EIO : 0;
 }
 
 /* Discards and zeroed ranges. */
