@@ -199,12 +199,15 @@ static int segment_bit_mend(struct dwal__mending *mending,
     return code;
 }
 
+/* Where LOCK is bad there may be segments of two logs: only those of ours. */
 static int bits_mend(struct dwal__mending *mending,
                      const struct dwal__recovery *recovery, bool *found) {
     int code = 0;
     for (size_t i = 0; code == 0 && i < recovery->segment_count; i++) {
         const struct dwal__found_segment *segment = &recovery->segments[i];
         if (segment->scanned && segment->flipped &&
+            memcmp(&segment->header.uuid, &mending->uuid,
+                   sizeof mending->uuid) == 0 &&
             segment->number >= recovery->end.segment)
             code = segment_bit_mend(mending, segment, found);
     }

@@ -628,6 +628,18 @@ def several_largest_number():
 
 
 
+@image("several.two-logs", "bad-structure")
+def several_two_logs():
+    """LOCK is damaged, and says nothing any more; a flipped bit in the segment
+    of one log, and the empty one of another."""
+    log = Log("several.two-logs")
+    one = log.segment(1, 0)
+    one.begin(1, log.records(one, 1, 2))
+    one.data[one.tail - 1] ^= 4
+    other = SegmentMaker(2, 1, bytes(16), salt=9)
+    return {"LOCK": bytes(58), ONE: one.data, TWO: other.data}
+
+
 @image("several.files", "bad-structure")
 def several_files():
     """A damaged LOCK, a truncated segment, one of another log, a copy."""
