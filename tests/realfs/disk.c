@@ -14,8 +14,8 @@
  *
  *     mark TEXT                    nothing but the mark
  *     fail read|write|flush N C    EIO for the C operations after the next N;
- *                                  the first flush of them loses what it
- *                                  was for
+ *                                  of several flushes, the first loses what
+ *                                  it was for
  *     tear N                       of the write after the next N, only the
  *                                  first half reaches the disk; EIO
  *     hang read|write|flush N MS   from the operation after the next N on,
@@ -129,8 +129,10 @@ static enum fate operation_begin(enum operation operation) {
     hang_wait();
     if (number >= disk.plan[operation].fail_from &&
         number < disk.plan[operation].fail_to)
-        return number == disk.plan[operation].fail_from ? FATE_FAIL_FIRST
-                                                        : FATE_FAIL;
+        return number == disk.plan[operation].fail_from &&
+                       disk.plan[operation].fail_to - number > 1
+                   ? FATE_FAIL_FIRST
+                   : FATE_FAIL;
     return number == disk.plan[operation].tear_at ? FATE_TEAR : FATE_GOOD;
 }
 

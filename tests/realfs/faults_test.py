@@ -203,9 +203,10 @@ def shutdown_scene(on: rig.Disk, seed: int) -> None:
 
 
 SCENES: dict[str, Callable[[rig.Disk, int], None]] = {
-    # Some, not one: the first may be the filesystem's own, and what that one
-    # loses is the log's to notice only if its own flush fails as well.
-    "flush-error": command_scene("fail flush 25 6", FDSYNC),
+    # A single one loses nothing: it may be the filesystem's own, and what that
+    # loses no log can notice. Of some, one is the log's, so the first loses.
+    "flush-error": command_scene("fail flush 25 1", FDSYNC),
+    "flush-error-lost": command_scene("fail flush 25 6", FDSYNC),
     "flush-error-dsync": command_scene("fail flush 25 6", DSYNC),
     "flush-errors": command_scene("fail flush 40 1000000", FDSYNC),
     "write-error": command_scene("fail write 30 1", FDSYNC),
