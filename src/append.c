@@ -26,10 +26,20 @@ static void caller_leave(struct dwal *log) {
         dwal__futex_wake(&log->callers, INT_MAX);
 }
 
+/* How long it took until the last sleeper of @batch ran: one look at the clock
+ * a batch. */
+static void wake_measure(struct dwal *log, struct dwal__batch *batch) {
+    int64_t ns = dwal__now_ns() -
+                 atomic_load_explicit(&batch->reaped_ns, memory_order_relaxed);
+    /* Who woke up very late finds the time of a later batch here. */
+    dwal__histogram_add_shared(&log->meters->wake, ns > 0 ? (uint64_t)ns : 0);
+}
+
 /* Sleeps in @batch once; the order of the first three steps is the waiter's
  * half of "durable" in log.h. */
 static void batch_sleep(struct dwal *log, struct dwal__batch *batch,
                         uint64_t sequence, int64_t deadline) {
+    bool slept = false;
     atomic_fetch_add(&batch->waiters, 1);
     uint32_t seen = atomic_load(&batch->wake);
     bool leaderless = log->options.submit == DWAL_SUBMIT_CALLER &&
@@ -39,8 +49,11 @@ static void batch_sleep(struct dwal *log, struct dwal__batch *batch,
         int64_t guard = dwal__watch(log, dwal__now_ns());
         dwal__futex_wait(&batch->wake, seen,
                          guard < deadline ? guard : deadline);
+        slept = true;
     }
-    atomic_fetch_sub(&batch->waiters, 1);
+    bool last = atomic_fetch_sub(&batch->waiters, 1) == 1;
+    if (slept && last && atomic_load(&log->completed) > sequence)
+        wake_measure(log, batch);
 }
 
 int dwal__wait_sequence(struct dwal *log, struct dwal__batch *batch,
@@ -232,6 +245,7 @@ int dwal_commit(struct dwal *log, const struct dwal_record *record,
     int code = dwal__handle_check(log, error);
     if (code != DWAL_OK)
         return code;
+    int64_t begin = dwal__now_ns();
     caller_enter(log);
     code = records_append(log, record, 1, &place, &counted, error);
     if (code == DWAL_OK) {
@@ -244,6 +258,10 @@ int dwal_commit(struct dwal *log, const struct dwal_record *record,
         code = dwal__wait_sequence(log, place.batch, place.sequence,
                                    DWAL__NEVER, error);
     }
+    if (code == DWAL_OK)
+        dwal__histogram_add_shared(
+            &log->meters->commit[dwal__processor() % DWAL__COMMIT_SHARDS],
+            (uint64_t)(dwal__now_ns() - begin));
     caller_leave(log);
     return code;
 }

@@ -132,7 +132,7 @@ static bool batch_finish(struct dwal *log, struct dwal__batch *batch) {
     struct dwal__position place = {header.segment, header.offset};
     if (dwal__position_compare(header.watermark.position, place) != 0)
         batch->witness = false;
-    batch->watermark = header.watermark.position;
+    batch->watermark = header.watermark;
     log->link = dwal__batch_header_encode(&header, batch->bytes);
     return true;
 }
@@ -143,8 +143,10 @@ static bool batch_finish(struct dwal *log, struct dwal__batch *batch) {
  * keep the deadline even if this call does not return. */
 static bool operation_submit(struct dwal *log, struct iocb *iocb, int64_t now,
                              struct dwal__batch *batch) {
-    if (atomic_load(&log->in_flight) == 0)
+    if (atomic_load(&log->in_flight) == 0) {
         atomic_store(&log->io_since_ns, now);
+        atomic_store(&log->io_is_sync, iocb == &log->sync_iocb);
+    }
     atomic_fetch_add(&log->in_flight, 1);
     int64_t deadline = dwal__deadline(now, log->options.io_timeout_ms);
     int taken;
@@ -199,9 +201,9 @@ static void batches_submit(struct dwal *log) {
             bool large = pending >= log->options.batch_bytes_max / 2;
             if (pending == 0 || (under_way > 0 && !large))
                 return;
-            if (under_way == 0)
-                dwal__gather_wait(log);
-            if (!dwal__place_seal(log) &&
+            enum dwal__seal_why why =
+                under_way > 0 ? DWAL__SEAL_LARGE : dwal__gather_wait(log);
+            if (!dwal__place_seal(log, why) &&
                 submitted == atomic_load(&log->sealed))
                 return;
         }
@@ -231,6 +233,7 @@ static void sync_submit(struct dwal *log) {
     log->syncing = true;
     log->sync_slow_told = false;
     log->sync_submitted_ns = dwal__now_ns();
+    dwal__meter_add(&log->meters->syncs, 1);
     operation_submit(log, &log->sync_iocb, log->sync_submitted_ns, oldest);
 }
 
@@ -245,10 +248,17 @@ static void write_done(struct dwal *log, struct dwal__batch *batch,
         batch->stage = DWAL__STAGE_FAILED;
     else
         batch->stage = log->dsync ? DWAL__STAGE_DURABLE : DWAL__STAGE_WRITTEN;
+    if (batch->stage != DWAL__STAGE_FAILED)
+        dwal__histogram_add(&log->meters->write,
+                            (uint64_t)(log->reaped_ns - batch->submitted_ns));
 }
 
 static void sync_done(struct dwal *log, int64_t result) {
     log->syncing = false;
+    if (result == 0)
+        dwal__histogram_add(
+            &log->meters->sync,
+            (uint64_t)(log->reaped_ns - log->sync_submitted_ns));
     uint64_t submitted = atomic_load(&log->submitted);
     for (uint64_t at = atomic_load(&log->completed); at < submitted; at++) {
         struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
@@ -350,6 +360,7 @@ static bool events_reap(struct dwal *log, int64_t until) {
         dwal__fail(log, -count, 0, 0, "waiting for I/O");
         return false;
     }
+    log->reaped_ns = dwal__now_ns();
     for (int i = 0; i < count; i++) {
         int64_t result = (int64_t)events[i].res;
         struct dwal__batch *batch = events[i].data;
@@ -360,6 +371,7 @@ static bool events_reap(struct dwal *log, int64_t until) {
     }
     if (count > 0) {
         atomic_fetch_sub(&log->in_flight, (uint32_t)count);
+        atomic_store(&log->io_is_sync, log->syncing);
         atomic_store(&log->io_since_ns, oldest_submission(log));
     }
     return true;
@@ -373,7 +385,7 @@ static bool events_reap(struct dwal *log, int64_t until) {
 static void batch_retires(struct dwal *log, const struct dwal__batch *batch) {
     struct dwal__retirable *waiting = &log->retirable;
     if (waiting->end.segment != 0 &&
-        dwal__position_compare(batch->watermark, waiting->end) >= 0) {
+        dwal__position_compare(batch->watermark.position, waiting->end) >= 0) {
         dwal__files_retire(log, waiting);
         *waiting = (struct dwal__retirable){0};
     }
@@ -397,7 +409,12 @@ static void batch_publish(struct dwal *log, struct dwal__batch *batch) {
     dwal__view_write(log->view, &log->durable);
     batch_retires(log, batch);
     dwal__gather_published(log, batch);
-    dwal__gather_measured(log, dwal__now_ns() - batch->submitted_ns);
+    dwal__gather_measured(log, log->reaped_ns - batch->submitted_ns);
+    dwal__meter_add(&log->meters->record_bytes,
+                    batch->size - DWAL__BATCH_HEADER_SIZE);
+    dwal__meter_set(&log->meters->watermark_lsn, batch->watermark.lsn);
+    atomic_store_explicit(&batch->reaped_ns, log->reaped_ns,
+                          memory_order_relaxed);
     batch->stage = DWAL__STAGE_FREE;
     atomic_fetch_add(&log->records_completed, batch->records);
     atomic_fetch_add_explicit(&log->batches_written, 1, memory_order_relaxed);
@@ -413,6 +430,16 @@ static void batch_publish(struct dwal *log, struct dwal__batch *batch) {
         dwal__futex_wake(&batch->wake, INT_MAX);
 }
 
+/* The queue is longest just before something leaves it. */
+static void queue_measure(struct dwal *log) {
+    struct dwal__meters *meters = log->meters;
+    struct dwal__queue queue = dwal__place_queue(log);
+    if (queue.records > dwal__meter_get(&meters->queue_records_peak))
+        dwal__meter_set(&meters->queue_records_peak, queue.records);
+    if (queue.bytes > dwal__meter_get(&meters->queue_bytes_peak))
+        dwal__meter_set(&meters->queue_bytes_peak, queue.bytes);
+}
+
 /* Moves the durable prefix over what is done. */
 static void prefix_publish(struct dwal *log) {
     bool moved = false;
@@ -421,12 +448,14 @@ static void prefix_publish(struct dwal *log) {
         struct dwal__batch *batch = &log->batches[at % DWAL__BATCH_COUNT];
         if (batch->stage != DWAL__STAGE_DURABLE)
             break;
+        if (!moved)
+            queue_measure(log);
         batch_publish(log, batch);
         at++;
         moved = true;
     }
     if (moved) {
-        atomic_store(&log->commit_ns, dwal__now_ns());
+        atomic_store(&log->commit_ns, log->reaped_ns);
         dwal__place_room_changed(log);
     }
 }

@@ -355,6 +355,169 @@ int dwal_trim(struct dwal *log, uint64_t lsn, struct dwal_error *error);
  */
 int dwal_close(struct dwal *log, struct dwal_error *error);
 
+/*
+ * DWAL_OK while the log is in order; otherwise DWAL_EFAILED, and @error says what
+ * made it fail. Any thread, does not block.
+ */
+int dwal_failure(struct dwal *log, struct dwal_error *error);
+
+/* ---- stats ---- */
+
+/* Why commits are synced as they are. */
+enum dwal_sync_why {
+    DWAL_SYNC_WHY_UNDECIDED = 0, /* nothing was appended yet */
+    DWAL_SYNC_WHY_ASKED = 1,     /* options.sync */
+    DWAL_SYNC_WHY_MEASURED = 2,  /* it was the faster one */
+    DWAL_SYNC_WHY_NO_CACHE = 3,  /* the device has no volatile cache */
+    DWAL_SYNC_WHY_UNKNOWN = 4    /* it could not be measured */
+};
+
+enum dwal_io {
+    DWAL_IO_NONE = 0,
+    DWAL_IO_WRITE = 1,  /* of a batch */
+    DWAL_IO_SYNC = 2,   /* over batches */
+    DWAL_IO_SUBMIT = 3, /* io_submit, which has not returned */
+    DWAL_IO_FILE = 4    /* a segment is made, filled, renamed, removed */
+};
+
+/*
+ * What the log did since dwal_open, and how it is. All numbers are uint64_t,
+ * flags 0 or 1. Counters never fall; each is exact, but they are read one after
+ * the other, so that two of them may be apart by what happens meanwhile.
+ */
+struct dwal_stats {
+    size_t size; /* of this struct; set by the caller */
+
+    /* LSNs, now. */
+    uint64_t first_lsn;
+    uint64_t durable_lsn;
+    uint64_t next_lsn; /* the next append gets this one */
+    /* Up to this one the disk proves what is durable, also after a crash that
+     * damages the end of the log. */
+    uint64_t watermark_lsn;
+    uint64_t epoch; /* counts the opens of this log that wrote */
+
+    /* Counters. */
+    uint64_t records_appended; /* that got an LSN */
+    uint64_t records_durable;
+    uint64_t records_system; /* the log's own: starts, trims, marks, a close */
+    uint64_t batches;        /* durable; each was one write */
+    uint64_t syncs;          /* beside the writes: DWAL_SYNC_FDSYNC */
+    uint64_t record_bytes;  /* durable; with 32 bytes a record for its header */
+    uint64_t written_bytes; /* durable; with batch headers and padding */
+    uint64_t zero_bytes;    /* written ahead of need */
+    uint64_t appends_waited;  /* for a place, and got one */
+    uint64_t appends_refused; /* DWAL_EAGAIN, DWAL_ENOSPC */
+    uint64_t slow_io;         /* told through options.log */
+
+    /* Counters of batches, by what closed them. */
+    uint64_t closed_natural;  /* nothing was in flight */
+    uint64_t closed_gathered; /* all callers that were waited for had come */
+    uint64_t closed_gather_timeout; /* … not all had */
+    uint64_t closed_large;          /* large enough to be one more in flight */
+    uint64_t closed_full;           /* the next record did not fit in */
+    uint64_t closed_segment;        /* dwal_rotate, or the segment's age */
+    uint64_t closed_system; /* only records of the log's own are in it */
+
+    /* Counters of segments. */
+    uint64_t segments_entered;
+    uint64_t segments_made;
+    uint64_t segments_recycled; /* of those made: out of a spare file */
+    uint64_t segments_retired;  /* trimmed, or dead */
+
+    /* The queue: what is appended and not durable, records of the log's own,
+     * headers and padding included. */
+    uint64_t queue_records;
+    uint64_t queue_bytes;
+    uint64_t queue_records_peak; /* looked at when a batch is completed */
+    uint64_t queue_bytes_peak;
+    uint64_t queue_records_max; /* options */
+    uint64_t queue_bytes_max;
+    uint64_t appends_waiting; /* for a place, now */
+    uint64_t in_flight;       /* operations */
+
+    /* Files, now; told by another thread, so a change may be late. */
+    uint64_t segments_live; /* the one in use included */
+    uint64_t segments_prepared;
+    uint64_t spares;
+
+    /* How it works now. */
+    uint64_t sync_method; /* enum dwal_sync; AUTO: not decided yet */
+    uint64_t sync_why;    /* enum dwal_sync_why */
+    uint64_t dsync_ns;    /* what a small write took; 0: not measured */
+    uint64_t fdsync_ns;
+    uint64_t flush_ns;  /* moving average of the last batches */
+    uint64_t gathering; /* batches wait for callers */
+    uint64_t yielding;  /* callers yield before they sleep */
+
+    /* The oldest operation in flight. */
+    uint64_t oldest_io;      /* enum dwal_io */
+    uint64_t oldest_io_ns;   /* its age */
+    const char *oldest_what; /* static text; NULL: none */
+
+    uint64_t failed; /* dwal_failure tells more */
+};
+
+/*
+ * Fill @stats, as much of it as stats->size says, which the caller has set.
+ * Any thread, also on a log that hangs or has failed; costs well under a
+ * microsecond, and callers of dwal_append nothing.
+ *
+ * Returns 0, or DWAL_EINVAL: stats->size is not that of any version.
+ */
+int dwal_stats_get(struct dwal *log, struct dwal_stats *stats,
+                   struct dwal_error *error);
+
+/* What is timed, in ns. */
+enum dwal_latency_stage {
+    DWAL_LATENCY_PLACE = 0,  /* appends that waited for room: the wait */
+    DWAL_LATENCY_GATHER = 1, /* batches that waited for callers: the wait */
+    DWAL_LATENCY_WRITE = 2,  /* of a batch: submission to completion */
+    DWAL_LATENCY_SYNC = 3,   /* the same, where syncs are separate */
+    DWAL_LATENCY_WAKE = 4, /* completion until the last sleeper ran, a batch */
+    DWAL_LATENCY_COMMIT = 5, /* dwal_commit, from call to return of 0 */
+    DWAL_LATENCY_COUNT = 6
+};
+
+struct dwal_latency {
+    uint64_t count;
+    uint64_t sum_ns;
+    /* Never lower than the truth, and at most 0.8 % higher; the maximum is
+     * exact. 0 if there are none. */
+    uint64_t p50_ns, p90_ns, p99_ns, p999_ns, max_ns;
+};
+
+/*
+ * One of the histograms since dwal_open. Count and percentiles agree; the sum
+ * may be ahead by what comes in meanwhile. Any thread; allocates for the time of
+ * the call. Returns 0, DWAL_EINVAL (no such stage) or DWAL_ENOMEM.
+ */
+int dwal_stats_latency(struct dwal *log, int stage,
+                       struct dwal_latency *latency, struct dwal_error *error);
+
+/*
+ * All stats and histograms as Prometheus' text format 0.0.4, one label path="…"
+ * at each. @size bytes at @buffer, with a final NUL; *@needed (may be NULL) is
+ * how many it takes in any case. Numbers grow: have a few hundred more than was
+ * needed before. With @size 0 only *@needed is set. Any thread.
+ *
+ * Returns 0, or DWAL_EINVAL (the buffer is too small, and holds nothing of use)
+ * or DWAL_ENOMEM.
+ */
+int dwal_stats_prometheus(struct dwal *log, char *buffer, size_t size,
+                          size_t *needed, struct dwal_error *error);
+/* The same for @count logs in one text, as the format wants it. */
+int dwal_stats_prometheus_all(struct dwal *const *logs, size_t count,
+                              char *buffer, size_t size, size_t *needed,
+                              struct dwal_error *error);
+
+/* One histogram in microseconds, as HdrHistogram prints percentiles, which many
+ * tools plot. Otherwise as dwal_stats_prometheus; DWAL_EINVAL also if there is no
+ * such stage. */
+int dwal_stats_percentiles(struct dwal *log, int stage, char *buffer,
+                           size_t size, size_t *needed,
+                           struct dwal_error *error);
+
 /* ---- reading ---- */
 
 struct dwal_cursor;

@@ -104,6 +104,13 @@ static void done(struct dwal__files *files) {
         dwal__committer_kick(files->log);
 }
 
+/* Tells the stats what only the keeper knows. */
+static void files_meter(struct dwal__files *files) {
+    struct dwal__meters *meters = files->log->meters;
+    dwal__meter_set(&meters->live, files->live_count);
+    dwal__meter_set(&meters->spares, files->spare_count);
+}
+
 /* ---- making a segment ---- */
 
 static bool is_no_room(int error) {
@@ -129,6 +136,7 @@ static int spare_take(struct dwal__files *files, size_t kept,
         if (handle >= 0 && ops->size(log->disk, handle, &size) == 0 &&
             size == log->options.segment_size) {
             files->spare_count--;
+            dwal__meter_add(&log->meters->segments_recycled, 1);
             return handle;
         }
         if (handle >= 0)
@@ -269,6 +277,7 @@ static int segment_make(struct dwal__files *files, bool urgent,
     }
     files->previous = number;
     files->made++;
+    dwal__meter_add(&log->meters->segments_made, 1);
     *segment = made;
     return 0;
 
@@ -308,6 +317,7 @@ static int fill_chunk(struct dwal__files *files,
     if (written != (ssize_t)size)
         return written < 0 ? (int)written : -EIO;
     segment->filled += size;
+    dwal__meter_add(&log->meters->zero_bytes, size);
     return 0;
 }
 
@@ -555,8 +565,10 @@ static int file_retire(struct dwal__files *files, uint64_t number) {
 }
 
 static bool retire_done(struct dwal__files *files, uint64_t number, int error) {
-    if (error == 0)
+    if (error == 0) {
+        dwal__meter_add(&files->log->meters->segments_retired, 1);
         prepare_again(files->log);
+    }
     if (error < 0)
         dwal__fail(files->log, -error, number, 0,
                    "segment %llu: retiring the file",
@@ -679,6 +691,7 @@ static void *keeper_main(void *argument) {
         pthread_mutex_lock(&files->lock);
         uint64_t requests = files->requests;
         pthread_mutex_unlock(&files->lock);
+        files_meter(files);
         /* In this order: who waits for a segment first, where a spare is at
          * hand; else a file that is retired may be the next segment. */
         bool busy =
@@ -744,6 +757,7 @@ static int files_new(struct dwal *log) {
     if (files->block != NULL && files->zeros != NULL) {
         memset(files->zeros, 0, FILL_CHUNK);
         failed = found_take(files);
+        files_meter(files);
     }
     if (failed < 0)
         dwal__files_free(log);
@@ -806,8 +820,10 @@ int dwal__files_create(struct dwal *log, struct dwal_error *error) {
     if (failed == 0)
         failed = reserve_fill(log->files);
     dwal__watch_end(&log->file_work);
-    if (failed == 0)
+    if (failed == 0) {
+        files_meter(log->files);
         return DWAL_OK;
+    }
     if (failed == -ENOMEM)
         return dwal__error_set(error, DWAL_ENOMEM, ENOMEM, "create log %s",
                                log->path);

@@ -255,7 +255,8 @@ static void gather_sleep(struct dwal *log, struct dwal__batch *batch,
 /* Waits for @target callers in @batch; how many there are in the end. */
 static uint32_t cohort_wait(struct dwal *log, struct dwal__batch *batch,
                             uint32_t target) {
-    int64_t now = dwal__now_ns();
+    int64_t begin = dwal__now_ns();
+    int64_t now = begin;
     int64_t flush = atomic_load_explicit(&log->flush_ns, memory_order_relaxed);
     int64_t deadline = now + flush / WAIT_SHARE;
     uint32_t got = committers(batch);
@@ -268,20 +269,24 @@ static uint32_t cohort_wait(struct dwal *log, struct dwal__batch *batch,
         got = committers(batch);
         now = dwal__now_ns();
     }
+    dwal__histogram_add(&log->meters->gather, (uint64_t)(now - begin));
     return got;
 }
 
-void dwal__gather_wait(struct dwal *log) {
+enum dwal__seal_why dwal__gather_wait(struct dwal *log) {
     struct dwal__gather *gather = &log->gather;
     struct dwal__batch *batch = atomic_load(&log->open);
     uint32_t target = gather->expected;
     uint32_t before = committers(batch);
     gather->expected = gather->released = 0;
     if (before == 0 || target < 2)
-        return;
+        return DWAL__SEAL_NATURAL;
     unsigned way = way_choose(log, target, dwal__now_ns());
-    if ((way & WAY_GATHER) != 0 && before < target)
-        cohort_wait(log, batch, target);
+    dwal__meter_set(&log->meters->gathering, (way & WAY_GATHER) != 0);
+    if ((way & WAY_GATHER) == 0 || before >= target)
+        return DWAL__SEAL_NATURAL;
+    return cohort_wait(log, batch, target) < target ? DWAL__SEAL_GATHER_TIMEOUT
+                                                    : DWAL__SEAL_GATHERED;
 }
 
 /* ---- yielding ---- */

@@ -146,8 +146,11 @@ static struct dwal *log_new(struct dwal__disk *disk,
     atomic_store(&log->references, 1);
     locks_init(log);
     log->path = strdup(path);
-    if (log->path != NULL)
+    log->meters = dwal__pages_map(sizeof *log->meters);
+    if (log->path != NULL && log->meters != NULL)
         return log;
+    dwal__pages_unmap(log->meters, sizeof *log->meters);
+    free(log->path);
     locks_destroy(log);
     free(log);
     return NULL;
@@ -184,6 +187,7 @@ static void log_free(struct dwal *log) {
     }
     dwal__pages_unmap(log->batches, batches_size());
     dwal__pages_unmap(log->slots, slots_size());
+    dwal__pages_unmap(log->meters, sizeof *log->meters);
     dwal__recovery_release(&log->recovery);
     locks_destroy(log);
     free(log->path);
@@ -548,7 +552,7 @@ int dwal__activate(struct dwal *log, struct dwal_error *error) {
 /* Everything sealed so far, durable by @deadline. */
 static int log_flush(struct dwal *log, int64_t deadline,
                      struct dwal_error *error) {
-    dwal__place_seal(log);
+    dwal__place_seal(log, DWAL__SEAL_NATURAL);
     dwal__committer_kick(log);
     uint64_t sealed = atomic_load(&log->sealed);
     if (sealed == 0)

@@ -58,6 +58,7 @@
 #include "../recover/recover.h"
 #include "aio.h"
 #include "dwal.h"
+#include "meters.h"
 #include "options.h"
 #include "sys.h"
 
@@ -115,6 +116,7 @@ struct dwal__batch {
     _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t wake;
     _Atomic uint32_t waiters;    /* sleepers on wake */
     _Atomic uint32_t committers; /* callers that wait for it, for gather.c */
+    _Atomic int64_t reaped_ns;   /* when it was completed, for meters.h */
 
     /* place_lock until sealed, then role. */
     _Alignas(DWAL__CACHE_LINE) struct dwal__segment *segment;
@@ -132,7 +134,7 @@ struct dwal__batch {
 
     /* role */
     enum dwal__batch_stage stage;
-    struct dwal__position watermark; /* what its header says was durable */
+    struct dwal__watermark watermark; /* what its header says was durable */
     int64_t submitted_ns;
     int64_t result; /* of the write, or of the sync over it */
     bool slow_told;
@@ -205,6 +207,7 @@ struct dwal {
     struct dwal_options options;
     struct dwal__disk *disk;
     struct dwal__view *view;
+    struct dwal__meters *meters;
     char *path;
     int dir;
     int lock_handle;
@@ -259,8 +262,8 @@ struct dwal {
     uint64_t trim_lsn;          /* newest, appended */
     struct dwal__position end;  /* of the last batch that was sealed */
     struct dwal__segment *left; /* not in use any more; the keeper's */
-    uint64_t records_sealed;    /* ever */
-    _Atomic uint64_t records_completed; /* ever; role */
+    _Atomic uint64_t records_sealed, bytes_sealed; /* ever */
+    _Atomic uint64_t records_completed;            /* ever; role */
     /* The keeper's answer: prepare_errno is why the try that saw
      * prepare_wanted == prepare_tried failed, 0 if it did not. */
     int prepare_errno;
@@ -276,6 +279,7 @@ struct dwal {
     bool syncing;
     bool sync_slow_told;
     int64_t sync_submitted_ns;
+    int64_t reaped_ns; /* when events were reaped last */
     struct iocb sync_iocb;
     uint32_t link;                  /* CRC of the last finished header */
     struct dwal__watermark durable; /* the prefix */
@@ -294,6 +298,7 @@ struct dwal {
      * CLOCK_MONOTONIC, 0: none. Waiters keep the deadline with it even if the
      * role's holder is stuck in the kernel. */
     _Atomic int64_t io_since_ns;
+    _Atomic bool io_is_sync;         /* it is a sync, else a write */
     struct dwal__watched submission; /* that has not returned */
     struct dwal__watched file_work;  /* the keeper's */
     _Atomic int64_t commit_ns;       /* when something was last completed */
@@ -375,11 +380,22 @@ bool dwal__place_complete(struct dwal__batch *batch, int64_t deadline);
 uint32_t dwal__place_digest(struct dwal__batch *batch);
 
 /* Seals the open batch if it holds records. True if it did. */
-bool dwal__place_seal(struct dwal *log);
+bool dwal__place_seal(struct dwal *log, enum dwal__seal_why why);
 
 /* Bytes of records in the open batch, 0: none. Any thread; a hint, but never
  * 0 if a record was reserved before in sequentially consistent order. */
 uint64_t dwal__place_pending(struct dwal *log);
+
+/* What was appended and is not durable yet. The role's holder: a batch that is
+ * closed at this moment may be missing; exact with place_lock. */
+struct dwal__queue {
+    uint64_t records; /* the log's own included */
+    uint64_t bytes;   /* headers and padding included */
+};
+struct dwal__queue dwal__place_queue(struct dwal *log);
+
+/* The LSN that the next record gets. place_lock held. */
+uint64_t dwal__place_next_lsn(struct dwal *log);
 
 /* The batch that holds @lsn, which is not durable yet, and its sequence.
  * DWAL_EINVAL: it was never given. */
@@ -432,8 +448,8 @@ void dwal__slow_tell(struct dwal *log, const char *what, int64_t age);
 
 /* ---- gather.c ---- */
 
-/* With the role: before sealing while nothing is in flight. */
-void dwal__gather_wait(struct dwal *log);
+/* With the role: before sealing while nothing is in flight; how it went. */
+enum dwal__seal_why dwal__gather_wait(struct dwal *log);
 /* With the role: a batch is about to release its callers. */
 void dwal__gather_published(struct dwal *log, struct dwal__batch *batch);
 /* With the role: a write, and the sync over it, took so long. */
@@ -489,6 +505,12 @@ int dwal__log_create(struct dwal *log, struct dwal_error *error);
  * -errno @failed means. */
 int dwal__creation_refused(struct dwal *log, int failed, const char *name,
                            struct dwal_error *error);
+
+/* ---- stats.c ---- */
+
+/* Adds up the histogram of @stage; one of enum dwal_latency_stage. */
+void dwal__stats_collect(struct dwal *log, int stage,
+                         struct dwal__histogram *into);
 
 /* ---- log.c ---- */
 

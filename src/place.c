@@ -161,7 +161,7 @@ uint32_t dwal__place_digest(struct dwal__batch *batch) {
 
 /* Takes the open batch away from callers. False if it held nothing: then it
  * never was. */
-static bool batch_seal(struct dwal *log) {
+static bool batch_seal(struct dwal *log, enum dwal__seal_why why) {
     struct dwal__batch *batch =
         atomic_load_explicit(&log->open, memory_order_relaxed);
     if (batch == NULL)
@@ -186,6 +186,9 @@ static bool batch_seal(struct dwal *log) {
     log->end = (struct dwal__position){batch->segment->header.number,
                                        log->segment_offset};
     log->records_sealed += batch->records;
+    log->bytes_sealed += batch->padded;
+    dwal__meter_add(
+        &log->meters->sealed[batch->lsns == 0 ? DWAL__SEAL_SYSTEM : why], 1);
     /* Release: all of the above before the committer looks at the batch. */
     atomic_store(&log->sealed, batch->sequence + 1);
     return true;
@@ -248,6 +251,7 @@ static void segment_enter(struct dwal *log) {
         log->segment->next = log->left;
         log->left = log->segment;
     }
+    dwal__meter_add(&log->meters->segments_entered, 1);
     log->segment = log->prepared[0];
     log->prepared[0] = log->prepared[1];
     log->prepared_count--;
@@ -386,9 +390,9 @@ static void batch_open_ahead(struct dwal *log) {
         batch_open(log, &nothing, NULL);
 }
 
-bool dwal__place_seal(struct dwal *log) {
+bool dwal__place_seal(struct dwal *log, enum dwal__seal_why why) {
     pthread_mutex_lock(&log->place_lock);
-    bool sealed = batch_seal(log);
+    bool sealed = batch_seal(log, why);
     if (atomic_load_explicit(&log->open, memory_order_relaxed) == NULL)
         batch_open_ahead(log);
     pthread_mutex_unlock(&log->place_lock);
@@ -406,6 +410,21 @@ uint64_t dwal__place_pending(struct dwal *log) {
     if (batch_records(batch, state) == 0)
         return 0;
     return batch_used(batch, state);
+}
+
+struct dwal__queue dwal__place_queue(struct dwal *log) {
+    /* Before the open batch, or one that is closed meanwhile counts twice. */
+    struct dwal__queue queue = {atomic_load(&log->records_sealed),
+                                atomic_load(&log->bytes_sealed)};
+    struct dwal__batch *batch = atomic_load(&log->open);
+    uint64_t state = batch == NULL ? STATE_SEALED : atomic_load(&batch->state);
+    if ((state & STATE_SEALED) == 0 && batch_records(batch, state) > 0) {
+        queue.records += batch_records(batch, state);
+        queue.bytes += batch_used(batch, state);
+    }
+    queue.records -= atomic_load(&log->records_completed);
+    queue.bytes -= atomic_load(&log->bytes_written);
+    return queue;
 }
 
 /* ---- waiting for a place ---- */
@@ -452,7 +471,7 @@ static void system_noted(struct dwal *log, const struct dwal__need *need,
         batch->witnesses++;
     }
     if (need->type == DWAL__SYSTEM_CLOSE) {
-        batch_seal(log);
+        batch_seal(log, DWAL__SEAL_SYSTEM);
         log->shut = true;
     }
 }
@@ -492,9 +511,9 @@ static int place_try(struct dwal *log, const struct dwal__need *need,
         return 0;
     }
     int wait = 0;
-    if (need->kind == DWAL__NEED_SEGMENT || log->rotate || batch == NULL ||
-        !batch_reserve(batch, need, place)) {
-        batch_seal(log);
+    bool rotates = need->kind == DWAL__NEED_SEGMENT || log->rotate;
+    if (rotates || batch == NULL || !batch_reserve(batch, need, place)) {
+        batch_seal(log, rotates ? DWAL__SEAL_SEGMENT : DWAL__SEAL_FULL);
         wait = batch_open(log, need, place);
     }
     if (wait == 0 && need->kind == DWAL__NEED_SYSTEM)
@@ -554,11 +573,22 @@ static int refused(struct dwal *log, const struct dwal__need *need, int wait,
                            log->options.append_timeout_ms);
 }
 
+/* How a caller came out of the queue; @slept_ns: -1 if it did not sleep. */
+static void place_measure(struct dwal *log, int code, int64_t slept_ns) {
+    struct dwal__meters *meters = log->meters;
+    if (code == DWAL_EAGAIN || code == DWAL_ENOSPC)
+        dwal__meter_add(&meters->places_refused, 1);
+    if (code != DWAL_OK || slept_ns < 0)
+        return;
+    dwal__meter_add(&meters->places_waited, 1);
+    dwal__histogram_add(&meters->place, (uint64_t)slept_ns);
+}
+
 /* Waits in line; place_lock held. */
 static int place_queue(struct dwal *log, const struct dwal__need *need,
                        struct dwal__place *place, struct dwal_error *error) {
-    int64_t deadline =
-        dwal__deadline(dwal__now_ns(), log->options.append_timeout_ms);
+    int64_t begin = dwal__now_ns();
+    int64_t deadline = dwal__deadline(begin, log->options.append_timeout_ms);
     if (need->deadline != 0 && need->deadline < deadline)
         deadline = need->deadline;
     struct dwal__queued self = {.need = need};
@@ -568,6 +598,7 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
     uint64_t kicked = atomic_load(&log->sealed);
     int wait = EAGAIN;
     int code = DWAL_OK;
+    bool slept = false;
     for (;;) {
         /* Nobody else may be there to notice that what we wait for hangs. */
         pthread_mutex_unlock(&log->place_lock);
@@ -598,6 +629,7 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
             pthread_mutex_lock(&log->place_lock);
             continue;
         }
+        slept |= !no_space;
         if (no_space || (!room_wait(log, look < deadline ? look : deadline) &&
                          dwal__now_ns() >= deadline)) {
             code = refused(log, need, wait, error);
@@ -606,6 +638,7 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
     }
     atomic_fetch_sub(&log->room_waiters, 1);
     queue_leave(log, &self);
+    place_measure(log, code, slept ? dwal__now_ns() - begin : -1);
     return code;
 }
 
@@ -616,7 +649,7 @@ static void segment_expire(struct dwal *log, int64_t now) {
     if (now >= atomic_load(&log->segment_deadline)) {
         if (!segment_is_new(log)) {
             log->rotate = true;
-            batch_seal(log);
+            batch_seal(log, DWAL__SEAL_SEGMENT);
             atomic_store(&log->segment_deadline, DWAL__NEVER);
         } else {
             atomic_store(
@@ -667,14 +700,18 @@ bool dwal__place_reserve_now(struct dwal *log, const struct dwal__need *need,
     return done;
 }
 
+uint64_t dwal__place_next_lsn(struct dwal *log) {
+    struct dwal__batch *open =
+        atomic_load_explicit(&log->open, memory_order_relaxed);
+    if (open == NULL)
+        return log->next_lsn;
+    return open->first_lsn + state_lsns(atomic_load(&open->state));
+}
+
 int dwal__place_find(struct dwal *log, uint64_t lsn, struct dwal__batch **batch,
                      uint64_t *sequence) {
     pthread_mutex_lock(&log->place_lock);
-    struct dwal__batch *open =
-        atomic_load_explicit(&log->open, memory_order_relaxed);
-    uint64_t next = log->next_lsn;
-    if (open != NULL)
-        next = open->first_lsn + state_lsns(atomic_load(&open->state));
+    uint64_t next = dwal__place_next_lsn(log);
     int code = lsn != 0 && lsn < next ? DWAL_OK : DWAL_EINVAL;
     uint64_t completed = atomic_load(&log->completed);
     *batch = NULL;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -50,6 +51,11 @@ void dwal__sleep_ns(int64_t ns) {
     struct timespec duration = {.tv_sec = ns / DWAL__NS_PER_S,
                                 .tv_nsec = ns % DWAL__NS_PER_S};
     clock_nanosleep(CLOCK_MONOTONIC, 0, &duration, NULL);
+}
+
+unsigned dwal__processor(void) {
+    int processor = sched_getcpu();
+    return processor < 0 ? 0 : (unsigned)processor;
 }
 
 int dwal__random(void *bytes, size_t size) {

@@ -32,6 +32,9 @@ void dwal__futex_wake(_Atomic uint32_t *word, int count);
 
 void dwal__sleep_ns(int64_t ns);
 
+/* The processor that runs this, or 0; it may be another one at once. */
+unsigned dwal__processor(void);
+
 /* 0 or -errno. */
 int dwal__random(void *bytes, size_t size);
 

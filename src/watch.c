@@ -25,6 +25,7 @@ void dwal__watch_end(struct dwal__watched *watched) {
 }
 
 void dwal__slow_tell(struct dwal *log, const char *what, int64_t age) {
+    atomic_fetch_add_explicit(&log->meters->slow_io, 1, memory_order_relaxed);
     dwal__tell(log, DWAL_LOG_WARNING,
                "%s: %s is under way for %lld ms; the log fails at %d ms",
                log->path, what, (long long)(age / DWAL__NS_PER_MS),
