@@ -205,7 +205,10 @@ def shutdown_scene(on: rig.Disk, seed: int) -> None:
 SCENES: dict[str, Callable[[rig.Disk, int], None]] = {
     # A single one loses nothing: it may be the filesystem's own, and what that
     # loses no log can notice. Of some, one is the log's, so the first loses.
-    "flush-error": command_scene("fail flush 25 1", FDSYNC),
+    "flush-error-0": command_scene("fail flush 24 1", FDSYNC),
+    "flush-error-1": command_scene("fail flush 37 1", FDSYNC),
+    "flush-error-2": command_scene("fail flush 50 1", FDSYNC),
+    "flush-error-3": command_scene("fail flush 63 1", FDSYNC),
     "flush-error-lost": command_scene("fail flush 25 6", FDSYNC),
     "flush-error-dsync": command_scene("fail flush 25 6", DSYNC),
     "flush-errors": command_scene("fail flush 40 1000000", FDSYNC),
