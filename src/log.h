@@ -217,7 +217,7 @@ struct dwal {
     bool direct;             /* O_DIRECT in use */
     /* Sync method in use, and what DWAL_SYNC_AUTO measured (0 ns: nothing);
      * constant once there is a first segment. */
-    bool dsync;
+    _Atomic bool dsync;
     struct dwal__sync_cost sync_cost;
     struct dwal__uuid uuid;
     uint64_t epoch;
