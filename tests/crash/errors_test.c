@@ -351,17 +351,17 @@ static unsigned share_wanted(unsigned fallback) {
 
 static void test_errors(void **state) {
     (void)state;
-    sweep(ways_of, share_wanted(1));
+    sweep(ways_of, share_wanted(2));
 }
 
 static void test_hangs(void **state) {
     (void)state;
-    sweep(hangs_of, share_wanted(1));
+    sweep(hangs_of, share_wanted(2));
 }
 
 static void test_slow(void **state) {
     (void)state;
-    sweep(slow_of, share_wanted(1));
+    sweep(slow_of, share_wanted(2));
 }
 
 /* ---- a full disk ---- */

@@ -224,7 +224,7 @@ static int events_take(struct simdisk *sim, long max, struct io_event *events,
             return 0;
         sched_block(&sim->flights, next < until ? next : until);
         /* As after a signal. */
-        if (check_random(&sim->random) % 32 == 0)
+        if (check_random(&sim->random) % 8 == 0)
             return 0;
     }
 }
