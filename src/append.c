@@ -12,12 +12,11 @@
 
 /* ---- waiting ---- */
 
-/* Counts a caller in, so that dwal_close does not free the log under it. */
-static void caller_enter(struct dwal *log) {
+void dwal__caller_enter(struct dwal *log) {
     atomic_fetch_add(&log->callers, 1);
 }
 
-static void caller_leave(struct dwal *log) {
+void dwal__caller_leave(struct dwal *log) {
     bool closing = atomic_load(&log->closing);
     uint32_t before = atomic_fetch_sub(&log->callers, 1);
     if (before == (DWAL__CALLERS_ORPHANED | 1))
@@ -91,7 +90,7 @@ int dwal_wait(struct dwal *log, uint64_t lsn, int timeout_ms,
     int64_t deadline = timeout_ms < 0
                            ? DWAL__NEVER
                            : dwal__deadline(dwal__now_ns(), timeout_ms);
-    caller_enter(log);
+    dwal__caller_enter(log);
     struct dwal__batch *batch;
     uint64_t sequence;
     code = dwal__place_find(log, lsn, &batch, &sequence);
@@ -104,14 +103,13 @@ int dwal_wait(struct dwal *log, uint64_t lsn, int timeout_ms,
         dwal__gather_arrived(log, batch);
         code = dwal__wait_sequence(log, batch, sequence, deadline, error);
     }
-    caller_leave(log);
+    dwal__caller_leave(log);
     return code;
 }
 
 /* ---- appending ---- */
 
-/* The checks that every change of the log begins with. */
-static int ready(struct dwal *log, struct dwal_error *error) {
+int dwal__ready(struct dwal *log, struct dwal_error *error) {
     if (atomic_load_explicit(&log->failed, memory_order_relaxed))
         return dwal__failure_report(log, error);
     if (atomic_load_explicit(&log->closing, memory_order_relaxed))
@@ -190,14 +188,14 @@ static int place_take(struct dwal *log, const struct dwal__need *need,
                       struct dwal_error *error) {
     if (atomic_load_explicit(&log->phase, memory_order_acquire) ==
         DWAL__PHASE_ACTIVE) {
-        int code = ready(log, error);
+        int code = dwal__ready(log, error);
         if (code != DWAL_OK || dwal__place_reserve_open(log, need, place))
             return code;
     }
     if (!*counted)
-        caller_enter(log);
+        dwal__caller_enter(log);
     *counted = true;
-    int code = ready(log, error);
+    int code = dwal__ready(log, error);
     return code == DWAL_OK ? dwal__place_reserve(log, need, place, error)
                            : code;
 }
@@ -229,7 +227,7 @@ int dwal_append_batch(struct dwal *log, const struct dwal_record *records,
         dwal__committer_kick(log);
     }
     if (counted)
-        caller_leave(log);
+        dwal__caller_leave(log);
     return code;
 }
 
@@ -246,7 +244,7 @@ int dwal_commit(struct dwal *log, const struct dwal_record *record,
     if (code != DWAL_OK)
         return code;
     int64_t begin = dwal__now_ns();
-    caller_enter(log);
+    dwal__caller_enter(log);
     code = records_append(log, record, 1, &place, &counted, error);
     if (code == DWAL_OK) {
         dwal__gather_arrived(log, place.batch);
@@ -262,7 +260,7 @@ int dwal_commit(struct dwal *log, const struct dwal_record *record,
         dwal__histogram_add_shared(
             &log->meters->commit[dwal__processor() % DWAL__COMMIT_SHARDS],
             (uint64_t)(dwal__now_ns() - begin));
-    caller_leave(log);
+    dwal__caller_leave(log);
     return code;
 }
 
@@ -293,6 +291,9 @@ void dwal__place_write_system(const struct dwal__place *place,
         dwal__put64(trim, need->trim_lsn);
         record.data = trim;
         record.size = sizeof trim;
+    } else if (need->type == DWAL__SYSTEM_METADATA) {
+        record.data = need->metadata->bytes;
+        record.size = need->metadata->size;
     }
     dwal__place_filled(batch, place->index,
                        dwal__record_encode(&record, batch->salt,
@@ -315,8 +316,8 @@ int dwal_rotate(struct dwal *log, struct dwal_error *error) {
     int code = dwal__handle_check(log, error);
     if (code != DWAL_OK)
         return code;
-    caller_enter(log);
-    code = ready(log, error);
+    dwal__caller_enter(log);
+    code = dwal__ready(log, error);
     struct dwal__need need = {.kind = DWAL__NEED_SEGMENT};
     struct dwal__place place;
     if (code == DWAL_OK)
@@ -326,7 +327,7 @@ int dwal_rotate(struct dwal *log, struct dwal_error *error) {
         code = dwal__wait_sequence(log, place.batch, place.sequence,
                                    DWAL__NEVER, error);
     }
-    caller_leave(log);
+    dwal__caller_leave(log);
     return code;
 }
 
@@ -345,7 +346,7 @@ static void trim_settle(struct dwal *log) {
 
 static int trim_commit(struct dwal *log, uint64_t lsn,
                        struct dwal_error *error) {
-    int code = ready(log, error);
+    int code = dwal__ready(log, error);
     if (code != DWAL_OK)
         return code;
     if (lsn > atomic_load(&log->durable_lsn) + 1)
@@ -371,8 +372,8 @@ int dwal_trim(struct dwal *log, uint64_t lsn, struct dwal_error *error) {
     int code = dwal__handle_check(log, error);
     if (code != DWAL_OK)
         return code;
-    caller_enter(log);
+    dwal__caller_enter(log);
     code = trim_commit(log, lsn, error);
-    caller_leave(log);
+    dwal__caller_leave(log);
     return code;
 }

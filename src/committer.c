@@ -92,8 +92,8 @@ static void start_write(struct dwal *log, struct dwal__batch *batch) {
         .previous_lsn = batch->first_lsn - 1,
         .previous_link = batch->previous.segment == 0 ? 0 : log->link,
         .trim_lsn = batch->trim_lsn,
-        .metadata = log->metadata_present ? log->metadata : NULL,
-        .metadata_size = log->metadata_size};
+        .metadata = batch->bytes + DWAL__START_METADATA_OFFSET,
+        .metadata_size = batch->start_metadata};
     struct dwal__record record = {.data = payload,
                                   .size = dwal__start_encode(&start, payload),
                                   .type = DWAL__SYSTEM_START};
@@ -408,6 +408,8 @@ static void batch_publish(struct dwal *log, struct dwal__batch *batch) {
     log->witnessed = batch->witness;
     dwal__view_write(log->view, &log->durable);
     batch_retires(log, batch);
+    if (batch->metadata_offset != 0)
+        dwal__metadata_publish(log, batch);
     dwal__gather_published(log, batch);
     dwal__gather_measured(log, log->reaped_ns - batch->submitted_ns);
     dwal__meter_add(&log->meters->record_bytes,

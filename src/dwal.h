@@ -239,7 +239,7 @@ struct dwal_record {
  * Open the log in directory @path for writing, or create it.
  *
  * Locks it, recovers it, and changes nothing on disk until the first append,
- * trim or rotation (creation excepted). A torn tail is accepted, and told
+ * trim, rotation or metadata (creation excepted). A torn tail is accepted, and told
  * through options.log: the records in it were possibly, not provably,
  * acknowledged. Proven loss is refused. @options may be NULL: the defaults. Its
  * content is copied. *@log is freed by dwal_close.
@@ -342,6 +342,31 @@ int dwal_rotate(struct dwal *log, struct dwal_error *error);
  * dwal_durable_lsn + 1.
  */
 int dwal_trim(struct dwal *log, uint64_t lsn, struct dwal_error *error);
+
+#define DWAL_META_SIZE_MAX 1024u
+
+/*
+ * Replace the log's metadata, a blob of at most DWAL_META_SIZE_MAX bytes that
+ * is the application's: a term and a vote, say. Durable on return; after a
+ * crash the whole of it or the whole of the one before is there. It outlives
+ * trims and cuts. Of several that are set at once, one is the last. @data may
+ * be NULL if @size is 0, which is the same as none.
+ *
+ * Returns 0, or the codes of dwal_commit, DWAL_EINVAL also if it is too large;
+ * every code but DWAL_EFAILED means that the log has the one before.
+ */
+int dwal_meta_set(struct dwal *log, const void *data, size_t size,
+                  struct dwal_error *error);
+
+/*
+ * The metadata that was last known to be durable, into the @size bytes at
+ * @data. Sets *@used (which may be NULL) to its size, 0 if there is none, also
+ * if there is no room for it: then it returns DWAL_EINVAL and copies nothing.
+ * So @data may be NULL, with @size 0, to ask. No system call; also on a log that
+ * has failed.
+ */
+int dwal_meta_get(struct dwal *log, void *data, size_t size, size_t *used,
+                  struct dwal_error *error);
 
 /*
  * Write what was appended, note the clean end, release everything. Waits for

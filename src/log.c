@@ -108,6 +108,7 @@ static void locks_init(struct dwal *log) {
     pthread_mutex_init(&log->activate_lock, NULL);
     pthread_mutex_init(&log->fail_lock, NULL);
     pthread_mutex_init(&log->log_lock, NULL);
+    pthread_mutex_init(&log->metadata_lock, NULL);
 }
 
 static void locks_destroy(struct dwal *log) {
@@ -116,6 +117,7 @@ static void locks_destroy(struct dwal *log) {
     pthread_mutex_destroy(&log->activate_lock);
     pthread_mutex_destroy(&log->fail_lock);
     pthread_mutex_destroy(&log->log_lock);
+    pthread_mutex_destroy(&log->metadata_lock);
 }
 
 static size_t batches_size(void) {
@@ -361,9 +363,9 @@ static void recovered_take(struct dwal *log) {
     log->end = found->end;
     log->link = found->end_link;
     log->trim_lsn = found->trim_lsn;
-    log->metadata_present = found->metadata_present;
-    log->metadata_size = found->metadata_size;
-    memcpy(log->metadata, found->metadata, found->metadata_size);
+    log->metadata.size = found->metadata_size;
+    memcpy(log->metadata.bytes, found->metadata, found->metadata_size);
+    log->metadata_durable = log->metadata;
     log->durable = (struct dwal__watermark){found->durable_lsn, found->end};
 }
 

@@ -31,7 +31,7 @@
  *   keeper      directory operations after the first append: its thread alone
  *
  * Lock order: activate_lock, files.lock, place_lock, fail_lock, log_lock,
- * view.lock; each may be taken alone. The registry's lock (view.c) is taken
+ * view.lock, metadata_lock; each may be taken alone. The registry's lock (view.c) is taken
  * with none of them held.
  *
  * Pairings of atomics that are not relaxed are explained where they stand; the
@@ -74,6 +74,10 @@
 #define DWAL__APPEND_BATCH_MAX 65536u
 /* Prepared segments: one to go on in, one that follows that one. */
 #define DWAL__PREPARED_MAX 2u
+
+/* Where in a batch with a start the blob is that the start carries. */
+#define DWAL__START_METADATA_OFFSET                                            \
+    (DWAL__BATCH_HEADER_SIZE + DWAL__RECORD_HEADER_SIZE + DWAL__START_SIZE)
 
 /* A segment file that this log made. */
 struct dwal__segment {
@@ -129,8 +133,11 @@ struct dwal__batch {
     bool starts;          /* its first record is the start of its segment */
     struct dwal__position previous; /* where the log ended when it was opened */
     uint64_t trim_lsn; /* trim point that is durable with it; 0: says nothing */
-    uint32_t witnesses; /* marks and closes in it */
-    bool witness;       /* nothing else in it; finished: covers all before it */
+    uint64_t metadata_offset; /* of its last blob, from @bytes on; 0: none */
+    uint32_t metadata_size;   /* of that blob */
+    uint32_t start_metadata;  /* bytes of the blob that its start carries */
+    uint32_t witnesses;       /* marks and closes in it */
+    bool witness; /* nothing else in it; finished: covers all before it */
 
     /* role */
     enum dwal__batch_stage stage;
@@ -167,6 +174,12 @@ struct dwal__retirable {
     bool start;                /* dead files may go */
     uint64_t before;           /* trimmed files below this segment may go … */
     uint64_t trim_lsn;         /* … if they end at or below this LSN */
+};
+
+/* The application's metadata. */
+struct dwal__blob {
+    uint32_t size;
+    uint8_t bytes[DWAL__METADATA_SIZE_MAX];
 };
 
 /* What gather.c remembers. */
@@ -260,6 +273,7 @@ struct dwal {
     unsigned prepared_count;
     bool rotate;                /* the next batch goes to a new segment */
     uint64_t trim_lsn;          /* newest, appended */
+    struct dwal__blob metadata; /* newest, appended */
     struct dwal__position end;  /* of the last batch that was sealed */
     struct dwal__segment *left; /* not in use any more; the keeper's */
     _Atomic uint64_t records_sealed, bytes_sealed; /* ever */
@@ -289,10 +303,7 @@ struct dwal {
     struct dwal__batch *batches; /* DWAL__BATCH_COUNT */
     uint8_t *arena;              /* staging memory */
     uint64_t arena_size;
-    _Atomic uint64_t *slots;                   /* of all batches */
-    uint8_t metadata[DWAL__METADATA_SIZE_MAX]; /* constant after open */
-    uint32_t metadata_size;
-    bool metadata_present;
+    _Atomic uint64_t *slots; /* of all batches */
 
     /* Oldest operation in flight, or of a submission that has not returned:
      * CLOCK_MONOTONIC, 0: none. Waiters keep the deadline with it even if the
@@ -319,8 +330,10 @@ struct dwal {
     pthread_mutex_t activate_lock; /* the first append */
     pthread_mutex_t fail_lock;     /* failure */
     struct dwal_error failure;
-    pthread_mutex_t log_lock;    /* calls of options.log */
-    _Atomic uint32_t references; /* handle, thread, keeper */
+    pthread_mutex_t log_lock;           /* calls of options.log */
+    pthread_mutex_t metadata_lock;      /* metadata_durable; a leaf */
+    struct dwal__blob metadata_durable; /* what dwal_meta_get says */
+    _Atomic uint32_t references;        /* handle, thread, keeper */
 
     struct dwal__recovery recovery; /* what was there at open */
 };
@@ -347,9 +360,10 @@ struct dwal__need {
     enum dwal__need_kind kind;
     uint64_t room; /* bytes of the records, a multiple of 8 */
     uint32_t records;
-    uint16_t type;     /* SYSTEM: of the record */
-    uint64_t trim_lsn; /* SYSTEM, a trim: the point */
-    int64_t deadline;  /* 0: append_timeout_ms is the only limit */
+    uint16_t type;                     /* SYSTEM: of the record */
+    uint64_t trim_lsn;                 /* SYSTEM, a trim: the point */
+    const struct dwal__blob *metadata; /* SYSTEM, metadata: the blob */
+    int64_t deadline; /* 0: append_timeout_ms is the only limit */
 };
 
 /* Reserves a place for records in the open batch, if it has one. Never blocks
@@ -463,6 +477,13 @@ void dwal__gather_arrived(struct dwal *log, struct dwal__batch *batch);
 
 /* ---- append.c ---- */
 
+/* Counts a caller in, so that dwal_close does not free the log under it. */
+void dwal__caller_enter(struct dwal *log);
+void dwal__caller_leave(struct dwal *log);
+
+/* The checks that every change of the log begins with. */
+int dwal__ready(struct dwal *log, struct dwal_error *error);
+
 /* Writes the system record that @need reserved @place for. */
 void dwal__place_write_system(const struct dwal__place *place,
                               const struct dwal__need *need);
@@ -476,6 +497,11 @@ int dwal__wait_sequence(struct dwal *log, struct dwal__batch *batch,
 /* Reserves, writes and waits for one system record. */
 int dwal__commit_system(struct dwal *log, const struct dwal__need *need,
                         struct dwal_error *error);
+
+/* ---- metadata.c ---- */
+
+/* With the role: a blob in @batch is durable. */
+void dwal__metadata_publish(struct dwal *log, const struct dwal__batch *batch);
 
 /* ---- files.c: the keeper ---- */
 

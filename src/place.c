@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <sched.h>
+#include <string.h>
 
 #include "../format/bytes.h"
 #include "log.h"
@@ -268,7 +269,7 @@ static void segment_enter(struct dwal *log) {
 
 /* Room and records that a start takes. */
 static uint64_t start_room(const struct dwal *log) {
-    return dwal__record_room(DWAL__START_SIZE + log->metadata_size);
+    return dwal__record_room(DWAL__START_SIZE + log->metadata.size);
 }
 
 /* What the batch to be opened gets. */
@@ -348,6 +349,14 @@ static void batch_place(struct dwal *log, struct dwal__batch *batch,
     batch->starts = plan->fresh;
     batch->witnesses = 0;
     batch->trim_lsn = plan->fresh ? log->trim_lsn : 0;
+    batch->metadata_offset = 0;
+    batch->start_metadata = 0;
+    /* As it is now: a newer one may follow the start in the same batch. */
+    if (plan->fresh && log->metadata.size > 0) {
+        batch->start_metadata = log->metadata.size;
+        memcpy(batch->bytes + DWAL__START_METADATA_OFFSET, log->metadata.bytes,
+               log->metadata.size);
+    }
 }
 
 /*
@@ -461,11 +470,16 @@ static void queue_leave(struct dwal *log, struct dwal__queued *self) {
 
 /* Notes what a system record changes, in the same step as its reservation. */
 static void system_noted(struct dwal *log, const struct dwal__need *need,
-                         struct dwal__batch *batch) {
+                         const struct dwal__place *place) {
+    struct dwal__batch *batch = place->batch;
     if (need->type == DWAL__SYSTEM_TRIM) {
         if (need->trim_lsn > log->trim_lsn)
             log->trim_lsn = need->trim_lsn;
         batch->trim_lsn = log->trim_lsn;
+    } else if (need->type == DWAL__SYSTEM_METADATA) {
+        log->metadata = *need->metadata;
+        batch->metadata_offset = place->offset + DWAL__RECORD_HEADER_SIZE;
+        batch->metadata_size = need->metadata->size;
     } else if (need->type == DWAL__SYSTEM_MARK ||
                need->type == DWAL__SYSTEM_CLOSE) {
         batch->witnesses++;
@@ -517,7 +531,7 @@ static int place_try(struct dwal *log, const struct dwal__need *need,
         wait = batch_open(log, need, place);
     }
     if (wait == 0 && need->kind == DWAL__NEED_SYSTEM)
-        system_noted(log, need, place->batch);
+        system_noted(log, need, place);
     return wait;
 }
 

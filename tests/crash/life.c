@@ -82,6 +82,7 @@ void life_plan_init(struct life_plan *plan, uint64_t seed) {
     plan->trims = draw(&random, 3) == 0 ? 0 : 1 + draw(&random, 8);
     plan->rotations = draw(&random, 3) == 0 ? 0 : 1 + draw(&random, 8);
     plan->batches = draw(&random, 16);
+    plan->metas = draw(&random, 2) == 0 ? 0 : 1 + draw(&random, 8);
     plan->size_classes = 1 + draw(&random, ORACLE_SIZE_CLASSES);
     plan->readers = draw(&random, 4) == 0 ? 1 + draw(&random, 2) : 0;
     plan->rests = draw(&random, 2) == 0;
@@ -95,11 +96,12 @@ void life_describe(const struct life_plan *plan, char text[ORACLE_TEXT_SIZE]) {
     snprintf(
         text, ORACLE_TEXT_SIZE,
         "seed %" PRIu64 ": %u callers x %u calls, sizes %u, in 64 calls "
-        "%u trims, %u rotations, %u batches; %u readers%s%s%s; submit %d, "
+        "%u trims, %u rotations, %u batches, %u metadata; %u readers%s%s%s; "
+        "submit %d, "
         "sync %d, gather %d, direct %d, segment %" PRIu64 ", block %u, "
         "batch %" PRIu64 ", in flight %u, queue %u, mark %d ms; sectors %u",
         plan->seed, plan->callers, plan->calls, plan->size_classes, plan->trims,
-        plan->rotations, plan->batches, plan->readers,
+        plan->rotations, plan->batches, plan->metas, plan->readers,
         plan->rests ? ", rests" : "", plan->repairs ? ", repairs" : "",
         plan->hasty ? ", hasty" : "", o->submit, o->sync, o->gather, o->direct,
         o->segment_size, o->block_size, o->batch_bytes_max, o->in_flight_max,
@@ -132,7 +134,7 @@ static void durable_note(struct life *life) {
 static uint64_t acked_stamp(const struct oracle *oracle) {
     return oracle->acked_lsn * 31 + oracle->acked_end.offset * 7 +
            oracle->acked_end.segment * 65537 + oracle->acked_first +
-           oracle->created + 2u * oracle->closed;
+           oracle->acked_meta * 127 + oracle->created + 2u * oracle->closed;
 }
 
 static void snapshot_take(struct life *life) {
@@ -308,6 +310,22 @@ static void append_some(struct caller *caller, unsigned count) {
         wait_some(caller, lsn + count - 1);
 }
 
+static void meta_some(struct caller *caller) {
+    struct life *life = caller->life;
+    struct dwal_error error;
+    uint8_t bytes[DWAL_META_SIZE_MAX];
+    int64_t begin;
+    if (life->meta_busy || !call_begin(caller, &begin))
+        return;
+    uint64_t number = ++life->oracle.asked_meta;
+    life->meta_busy = true;
+    int code =
+        dwal_meta_set(life->log, bytes, oracle_meta(number, bytes), &error);
+    life->meta_busy = false;
+    if (call_done(caller, "dwal_meta_set", code, begin, &error))
+        life->oracle.acked_meta = number;
+}
+
 static void trim_some(struct caller *caller) {
     struct life *life = caller->life;
     struct dwal_error error;
@@ -364,7 +382,10 @@ static void *caller_main(void *argument) {
             trim_some(caller);
         else if (what < plan->trims + plan->rotations)
             rotate_once(caller);
-        else if (what < plan->trims + plan->rotations + plan->batches)
+        else if (what < plan->trims + plan->rotations + plan->metas)
+            meta_some(caller);
+        else if (what <
+                 plan->trims + plan->rotations + plan->metas + plan->batches)
             append_some(caller, 2 + draw(&caller->random, BATCH_MAX - 1));
         else
             append_some(caller, 1);
@@ -512,6 +533,12 @@ static bool life_open(struct life *life) {
                   " to %" PRIu64,
                   dwal_first_lsn(log), dwal_durable_lsn(log),
                   life->past->first_lsn, life->past->durable_lsn);
+    uint8_t meta[DWAL_META_SIZE_MAX];
+    size_t size = 0;
+    dwal_meta_get(log, meta, sizeof meta, &size, NULL);
+    if (life->past->code == DWAL_OK &&
+        oracle_meta_number(meta, size) != life->past->meta)
+        life_fail(life, "opened with other metadata than was found");
     durable_note(life);
     return true;
 }

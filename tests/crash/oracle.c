@@ -54,6 +54,28 @@ void oracle_record(uint64_t id, struct dwal_record *record, uint8_t *bytes) {
         bytes[at] = (uint8_t)check_random(&state);
 }
 
+uint32_t oracle_meta(uint64_t number, uint8_t *bytes) {
+    uint64_t state = number;
+    uint32_t size = number == 0 ? 0 : 8 + (uint32_t)(number * 389 % 1000);
+    for (uint32_t at = 8; at < size; at++)
+        bytes[at] = (uint8_t)check_random(&state);
+    if (size > 0)
+        memcpy(bytes, &number, 8);
+    return size;
+}
+
+uint64_t oracle_meta_number(const uint8_t *bytes, size_t size) {
+    uint8_t made[DWAL_META_SIZE_MAX];
+    uint64_t number = 0;
+    if (size == 0)
+        return 0;
+    if (size >= 8)
+        memcpy(&number, bytes, 8);
+    return oracle_meta(number, made) == size && memcmp(made, bytes, size) == 0
+               ? number
+               : UINT64_MAX;
+}
+
 /* ---- looking ---- */
 
 static void bad(struct oracle_found *found, const char *format, ...)
@@ -117,6 +139,8 @@ static void recovery_take(const struct dwal__recovery *recovery,
         if (segment->number == recovery->end.segment)
             found->covered = segment->run_witness && segment->run_covered;
     }
+    found->meta =
+        oracle_meta_number(recovery->metadata, recovery->metadata_size);
     found->undecidable = recovery->undecidable;
     found->undecidable_from = recovery->undecidable_from;
     found->undecidable_to = recovery->undecidable_to;
@@ -272,6 +296,11 @@ static bool ends_check(const struct oracle *oracle,
                       ", but the end is %" PRIu64 ":%" PRIu64,
                       oracle->acked_end.segment, oracle->acked_end.offset,
                       found->end.segment, found->end.offset);
+    if (found->meta < oracle->acked_meta || found->meta > oracle->asked_meta)
+        return broken(text,
+                      "metadata is number %" PRIu64 ", set was %" PRIu64
+                      ", begun %" PRIu64,
+                      found->meta, oracle->acked_meta, oracle->asked_meta);
     if (found->first_lsn < oracle->acked_first)
         return broken(text, "trimmed below %" PRIu64 ", first is %" PRIu64,
                       oracle->acked_first, found->first_lsn);
@@ -314,4 +343,5 @@ void oracle_next(struct oracle *oracle, const struct oracle_found *found,
     oracle->acked_lsn = found->durable_lsn;
     oracle->acked_end = found->end;
     oracle->acked_first = found->first_lsn;
+    oracle->acked_meta = found->meta;
 }

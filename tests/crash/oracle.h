@@ -34,6 +34,11 @@ struct oracle_id oracle_id_unpack(uint64_t packed);
 /* Fills @record; the payload, ORACLE_PAYLOAD_MAX at most, goes to @bytes. */
 void oracle_record(uint64_t id, struct dwal_record *record, uint8_t *bytes);
 
+/* Metadata @number, DWAL_META_SIZE_MAX bytes at most. Returns its size. */
+uint32_t oracle_meta(uint64_t number, uint8_t *bytes);
+/* The number of the metadata in these bytes; UINT64_MAX: they are none. */
+uint64_t oracle_meta_number(const uint8_t *bytes, size_t size);
+
 struct oracle {
     unsigned life;
     unsigned calls[ORACLE_LIVES_MAX][ORACLE_CALLERS_MAX]; /* begun */
@@ -45,6 +50,9 @@ struct oracle {
     struct dwal__position acked_end;
     uint64_t acked_first; /* trimmed below this */
     uint64_t asked_first; /* … or perhaps below this */
+    /* Metadata, by number: never two at once are being set. */
+    uint64_t acked_meta;
+    uint64_t asked_meta;
 };
 
 /* What a log says when nobody has it open. */
@@ -61,6 +69,7 @@ struct oracle_found {
     int read_code;       /* why reading ended */
     uint64_t read_first; /* the first that was to be read … */
     uint64_t read_lsn;   /* … and the last that was */
+    uint64_t meta;       /* number of the metadata; 0: none */
     char text[DWAL_ERROR_TEXT_SIZE];
     char bad[256]; /* a record that is not what was submitted; or empty */
     uint64_t ids[ORACLE_LSN_MAX];

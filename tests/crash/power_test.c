@@ -45,6 +45,7 @@ static void snapshot_kill(const struct life *life,
     if (found->code == DWAL_OK) {
         seen.oracle.acked_lsn = found->durable_lsn;
         seen.oracle.acked_end = found->end;
+        seen.oracle.acked_meta = found->meta;
         seen.oracle.created = true;
     }
     struct chooser_random chooser;
