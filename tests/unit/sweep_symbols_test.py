@@ -16,7 +16,8 @@ HARMLESS = {
     "cannot fail": """
         memcmp memcpy memmove memset memchr strcmp strncmp strlen strnlen strchr
         strrchr strstr strspn strcspn bsearch qsort __errno_location
-        strerror snprintf vsnprintf sigfillset sched_yield sysconf""",
+        strerror snprintf vsnprintf sigfillset sched_yield sysconf
+        gnu_dev_major gnu_dev_minor""",
     "fails for wrong arguments only": """
         clock_gettime pthread_mutex_init pthread_mutex_destroy
         pthread_mutex_lock pthread_mutex_unlock pthread_cond_init
@@ -27,6 +28,7 @@ HARMLESS = {
         pthread_join pthread_detach pthread_once""",
     "without it a child of fork() is not told so": "pthread_atfork",
     "advice that may be ignored": "madvise",
+    "a hint where to count; any answer is good": "sched_getcpu",
     "only for the text that names the holder of a lock": """
         read stat64 fstatat64 strtoul strtoull""",
     "CRC-32 over memory": "crc32 crc32_z crc32_gzip_refl libdeflate_crc32",
