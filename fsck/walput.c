@@ -30,6 +30,7 @@
 #include "cli.h"
 #include "walput.h"
 #include "walput_input.h"
+#include "walput_stats.h"
 
 /* The work that the threads share. */
 struct put {
@@ -302,10 +303,19 @@ static void result_report(const struct put *put, uint64_t durable,
                        rate);
 }
 
+/* Once all is durable, or nothing more will be. */
+static void stats_print(const struct put *put) {
+    if (put->last_lsn != 0)
+        dwal_wait(put->log, put->last_lsn, -1, NULL);
+    dwal__put_stats_print(put->log, put->settings->stats);
+}
+
 /* Appends all of the input to the open log, and closes it. */
 static int put_run(struct put *put) {
     double begin = seconds_now();
     threads_run(put);
+    if (put->settings->stats != DWAL__PUT_STATS_NONE)
+        stats_print(put);
     uint64_t durable = dwal_durable_lsn(put->log);
     struct dwal_error error;
     if (dwal_close(put->log, &error) == DWAL_OK)

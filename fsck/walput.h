@@ -10,6 +10,12 @@
 
 #include "dwal.h"
 
+enum dwal__put_stats {
+    DWAL__PUT_STATS_NONE,
+    DWAL__PUT_STATS_TEXT,
+    DWAL__PUT_STATS_JSON
+};
+
 struct dwal__put_settings {
     const char *path;
     struct dwal_options options;
@@ -18,8 +24,9 @@ struct dwal__put_settings {
     bool ack;
     bool verbose;
     bool quiet;
-    unsigned threads; /* that append */
-    uint64_t keep;    /* trim all but so many records; 0: trim nothing */
+    enum dwal__put_stats stats; /* to print at the end */
+    unsigned threads;           /* that append */
+    uint64_t keep; /* trim all but so many records; 0: trim nothing */
 };
 
 /* Reads the command line. Returns true if there is work to do; otherwise

@@ -27,6 +27,7 @@ enum option_code {
     OPTION_BLOCK_SIZE,
     OPTION_SYNC,
     OPTION_DIRECT,
+    OPTION_STATS,
     OPTION_COLOR,
     OPTION_HELP,
     OPTION_VERSION
@@ -47,6 +48,7 @@ static const struct option long_options[] = {
     {"block-size", required_argument, NULL, OPTION_BLOCK_SIZE},
     {"sync", required_argument, NULL, OPTION_SYNC},
     {"direct", required_argument, NULL, OPTION_DIRECT},
+    {"stats", optional_argument, NULL, OPTION_STATS},
     {"quiet", no_argument, NULL, 'q'},
     {"verbose", no_argument, NULL, 'v'},
     {"color", required_argument, NULL, OPTION_COLOR},
@@ -82,6 +84,7 @@ static const char help[] =
 "\n"
 "  -q, --quiet          no report, no progress bar\n"
 "  -v, --verbose        report also when standard error is no terminal\n"
+"      --stats[=json]   at the end: what the log did, on standard error\n"
 "      --color WHEN     auto, always, never\n"
 "      --help, --version\n"
 "\n"
@@ -111,6 +114,7 @@ static const char *const create_names[] = {"never", "if-absent", "new", NULL};
 static const char *const preset_names[] = {"latency", "balanced", "throughput",
                                            NULL};
 static const char *const sync_names[] = {"auto", "dsync", "fdsync", NULL};
+static const char *const stats_names[] = {"json", NULL};
 static const char *const direct_names[] = {"required", "preferred", "off",
                                            NULL};
 static_assert(DWAL_CREATE_NEW == 2 && DWAL_PRESET_THROUGHPUT == 2 &&
@@ -145,6 +149,15 @@ static bool log_option_parse(struct dwal_options *options, int code,
     }
 }
 
+static bool stats_parse(struct dwal__put_settings *settings, const char *text) {
+    int json;
+    settings->stats = DWAL__PUT_STATS_TEXT;
+    if (text == NULL)
+        return true;
+    settings->stats = DWAL__PUT_STATS_JSON;
+    return choice_parse("--stats", text, stats_names, &json);
+}
+
 static bool option_parse(struct dwal__put_settings *settings, int code,
                          const char *text) {
     uint64_t number;
@@ -161,6 +174,8 @@ static bool option_parse(struct dwal__put_settings *settings, int code,
     case 'v':
         settings->verbose = true;
         return true;
+    case OPTION_STATS:
+        return stats_parse(settings, text);
     case OPTION_COLOR:
         return dwal__cli_color_set(text);
     case 't':

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """walput as a person or a script meets it: what it appends, what it prints, and
 what it exits with."""
+import json
 import os
 import signal
 import subprocess
@@ -387,6 +388,18 @@ def test_keep():
         put(d / "log", data, "--keep", "300", "--segment-size", "64K")
         again = len(list((d / "log").glob("*.wal")))
         check(again < files + 6, (files, again))  # used again
+
+
+def test_stats():
+    with directory() as d:
+        result = put(d / "log", b"a\nb\nc\n", "--stats=json", "-q")
+        stats = json.loads(result.err)
+        check(stats["kind"] == "stats" and stats["records_durable"] == 3, stats)
+        check(stats["latency_ns"]["write"]["count"] == stats["batches"], stats)
+        result = put(d / "log", b"d\n", "--stats", "--ack")
+        check(result.out == b"4\n", result)
+        check("batches   1; closed: 1 natural\n" in result.err, result)
+        put(d / "log", b"", "--stats=xml", status=16)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,10 @@ LAYERS = {
     "fsck": {"recover", "format"},
 }
 # A client of the public library, which happens to live beside the tools.
-CLIENTS = {"fsck/walput.c": {"walput.h", "cli.h", "walput_input.h"},
+CLIENTS = {"fsck/walput.c": {"walput.h", "cli.h", "walput_input.h",
+                             "walput_stats.h"},
+           "fsck/walput_stats.h": {"dwal.h", "walput.h"},
+           "fsck/walput_stats.c": {"walput_stats.h", "cli.h", "json.h"},
            "fsck/walput.h": {"dwal.h"},
            "fsck/walput_options.c": {"walput.h", "cli.h"}}
 
