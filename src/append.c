@@ -16,12 +16,16 @@ void dwal__caller_enter(struct dwal *log) {
     atomic_fetch_add(&log->callers, 1);
 }
 
+/* The last step on the log, unless dwal_close left its freeing to us: it may be
+ * gone right behind the subtraction, so all that matters is in that one word. A
+ * wake-up for nobody is harmless. */
 void dwal__caller_leave(struct dwal *log) {
-    bool closing = atomic_load(&log->closing);
     uint32_t before = atomic_fetch_sub(&log->callers, 1);
-    if (before == (DWAL__CALLERS_ORPHANED | 1))
+    if ((before & DWAL__CALLERS_COUNT) != 1)
+        return;
+    if ((before & DWAL__CALLERS_ORPHANED) != 0)
         dwal__unreference(log);
-    else if (before == 1 && closing)
+    else if ((before & DWAL__CALLERS_AWAITED) != 0)
         dwal__futex_wake(&log->callers, INT_MAX);
 }
 

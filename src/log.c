@@ -617,22 +617,25 @@ static int clean_end(struct dwal *log, int64_t deadline,
 /* Callers that were already waiting leave: all is durable, or it failed. False:
  * one of them is stuck in the kernel (DWAL_SUBMIT_CALLER). */
 static bool callers_wait(struct dwal *log, int64_t deadline) {
-    uint32_t inside;
-    while ((inside = atomic_load(&log->callers)) != 0) {
+    for (;;) {
+        uint32_t inside =
+            atomic_fetch_or(&log->callers, DWAL__CALLERS_AWAITED) |
+            DWAL__CALLERS_AWAITED;
+        if ((inside & DWAL__CALLERS_COUNT) == 0)
+            return true;
         pthread_mutex_lock(&log->place_lock);
         log->shut = true;
         pthread_cond_broadcast(&log->room);
         pthread_mutex_unlock(&log->place_lock);
         if (!dwal__futex_wait(&log->callers, inside, deadline))
-            return atomic_load(&log->callers) == 0;
+            return (atomic_load(&log->callers) & DWAL__CALLERS_COUNT) == 0;
     }
-    return true;
 }
 
 /* Drops the handle's reference, or leaves that to the last caller inside. */
 static void handle_drop(struct dwal *log) {
     uint32_t inside = atomic_load(&log->callers);
-    while (inside != 0)
+    while ((inside & DWAL__CALLERS_COUNT) != 0)
         if (atomic_compare_exchange_weak(&log->callers, &inside,
                                          inside | DWAL__CALLERS_ORPHANED))
             return;

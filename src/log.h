@@ -206,8 +206,11 @@ struct dwal__gather {
     int64_t yield_pause_ns;
 };
 
-/* In dwal.callers: dwal_close did not wait for the last ones. */
+/* In dwal.callers: dwal_close sleeps until there are none; it did not wait for
+ * the last ones; how many there are. */
+#define DWAL__CALLERS_AWAITED (UINT32_C(1) << 30)
 #define DWAL__CALLERS_ORPHANED (UINT32_C(1) << 31)
+#define DWAL__CALLERS_COUNT (DWAL__CALLERS_AWAITED - 1)
 
 enum dwal__log_phase {
     DWAL__PHASE_IDLE, /* nothing was appended yet: no thread, no I/O */
@@ -251,8 +254,8 @@ struct dwal {
     _Atomic bool yield_slow;        /* a yield took long */
     _Atomic int64_t flush_ns;       /* average from submission to completion */
 
-    /* Inside a call that may wait: dwal_close lets them out. Bit 31: it gave
-     * up, and the last one to leave drops the handle's reference. On a line of
+    /* Inside a call that may wait, and DWAL__CALLERS_…: dwal_close lets them
+     * out, or the last one to leave drops the handle's reference. On a line of
      * its own: whoever waits changes it. */
     _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t callers;
 
