@@ -7,13 +7,15 @@
 set(CPACK_PACKAGE_NAME dwal)
 set(CPACK_PACKAGE_VENDOR "the dwal authors")
 set(CPACK_PACKAGE_CONTACT "the dwal authors <dwal@dwal.invalid>")
-set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+# Empty, since the first line of each package's description is its own.
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")
 set(CPACK_RESOURCE_FILE_LICENSE "${PROJECT_SOURCE_DIR}/LICENSE")
 set(CPACK_GENERATOR DEB)
 set(CPACK_COMPONENTS_ALL runtime dev tools)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_PRE_BUILD_SCRIPTS "${PROJECT_SOURCE_DIR}/cmake/debian/stage.cmake")
+set(CPACK_POST_BUILD_SCRIPTS "${PROJECT_SOURCE_DIR}/cmake/debian/repack.cmake")
 # For stage.cmake.
 set(CPACK_DWAL_SOURCE_DIR "${PROJECT_SOURCE_DIR}")
 
@@ -26,8 +28,10 @@ set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 # The library; its shlibs file tells other packages what to depend on.
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME libdwal0)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION libs)
-set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
-set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS_POLICY ">=")
+configure_file("${PROJECT_SOURCE_DIR}/cmake/debian/shlibs.in"
+  "${PROJECT_BINARY_DIR}/debian/shlibs" @ONLY)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA
+  "${PROJECT_BINARY_DIR}/debian/shlibs;${PROJECT_SOURCE_DIR}/cmake/debian/triggers")
 set(CPACK_COMPONENT_RUNTIME_DESCRIPTION
 "write-ahead log - shared library
 Many threads append records; one write and one sync carry them, and each

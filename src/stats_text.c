@@ -13,8 +13,8 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-/* Bounds of Prometheus' buckets, from 1 us to 26 s: two for each power of two,
- * at borders of our own, so that each holds whole ones and is exact. */
+/* Bounds of Prometheus' buckets: two for each power of two, at borders of ours,
+ * from 1 us to 34 s; every file of them is an exact sum of our buckets. */
 #define BOUND_SHIFT_MIN 10
 #define BOUND_SHIFT_MAX 35
 
@@ -237,6 +237,7 @@ static void logs_show(struct text *text, const struct shown *shown,
                       size_t count, struct dwal__histogram *histogram) {
     info_show(text, shown, count);
     for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++)
+        /* Rows of one name are of one family, and follow each other. */
         metric_show(text, &metrics[i], shown, count);
     for (int stage = 0; stage < DWAL_LATENCY_COUNT; stage++) {
         head(text, stages[stage].name, "histogram", stages[stage].help);

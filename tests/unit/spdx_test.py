@@ -12,7 +12,8 @@ root = Path(sys.argv[1])
 LINE = "SPDX-License-Identifier: MIT"
 # The licence itself, and what has no comments or is data.
 WITHOUT = {"LICENSE", ".clang-format", ".gitattributes", ".gitignore",
-           "CMakePresets.json", "cmake/debian/changelog", "tests/mutants/list.txt"}
+           "CMakePresets.json", "cmake/debian/changelog",
+           "cmake/debian/shlibs.in", "cmake/debian/triggers", "tests/mutants/list.txt"}
 WITHOUT_SUFFIX = {".md", ".wal", ".json", ".png", ".svg", ".xz", ".csv"}
 WITHOUT_FOLDER = ("tests/images/", "tests/golden/v", "tests/fuzz/corpus/",
                   "bench/results/")
