@@ -41,7 +41,7 @@ static void everybody_wake(struct dwal *log) {
     atomic_fetch_add(&log->work, 1);
     dwal__futex_wake(&log->work, INT_MAX);
     pthread_mutex_lock(&log->place_lock);
-    pthread_cond_broadcast(&log->room);
+    dwal__place_wake_all(log);
     pthread_mutex_unlock(&log->place_lock);
     dwal__files_failed(log);
 }

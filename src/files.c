@@ -360,7 +360,7 @@ static bool fill_step(struct dwal__files *files) {
     segment->filling = false;
     segment->fill_done = result != 0;
     if (atomic_load(&log->room_waiters) > 0)
-        pthread_cond_broadcast(&log->room);
+        dwal__place_wake_head(log);
     pthread_mutex_unlock(&log->place_lock);
     if (result < 0)
         fill_failed(log, segment, result);
@@ -477,7 +477,7 @@ static bool prepare_step(struct dwal__files *files) {
     log->prepare_tried = wish.wanted;
     if (segment != NULL)
         log->prepared[log->prepared_count++] = segment;
-    pthread_cond_broadcast(&log->room);
+    dwal__place_wake_head(log);
     pthread_mutex_unlock(&log->place_lock);
     return true;
 }

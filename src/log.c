@@ -99,11 +99,6 @@ int dwal__handle_check(const struct dwal *log, struct dwal_error *error) {
 /* ---- memory ---- */
 
 static void locks_init(struct dwal *log) {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&log->room, &monotonic);
-    pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&log->place_lock, NULL);
     pthread_mutex_init(&log->activate_lock, NULL);
     pthread_mutex_init(&log->fail_lock, NULL);
@@ -112,7 +107,6 @@ static void locks_init(struct dwal *log) {
 }
 
 static void locks_destroy(struct dwal *log) {
-    pthread_cond_destroy(&log->room);
     pthread_mutex_destroy(&log->place_lock);
     pthread_mutex_destroy(&log->activate_lock);
     pthread_mutex_destroy(&log->fail_lock);
@@ -625,7 +619,7 @@ static bool callers_wait(struct dwal *log, int64_t deadline) {
             return true;
         pthread_mutex_lock(&log->place_lock);
         log->shut = true;
-        pthread_cond_broadcast(&log->room);
+        dwal__place_wake_all(log);
         pthread_mutex_unlock(&log->place_lock);
         if (!dwal__futex_wait(&log->callers, inside, deadline))
             return (atomic_load(&log->callers) & DWAL__CALLERS_COUNT) == 0;

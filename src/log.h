@@ -261,10 +261,9 @@ struct dwal {
 
     /* ---- place_lock ---- */
     _Alignas(DWAL__CACHE_LINE) pthread_mutex_t place_lock;
-    pthread_cond_t room; /* something that place_lock guards got better */
     struct dwal__queued *queue_head; /* callers that need a new batch */
     struct dwal__queued *queue_tail;
-    _Atomic uint32_t room_waiters; /* sleepers on room */
+    _Atomic uint32_t room_waiters; /* in that queue */
     uint64_t opened;               /* the next sequence to open */
     bool shut;               /* the close was sealed: nothing follows it */
     _Atomic uint64_t sealed; /* sequences below are sealed */
@@ -422,8 +421,11 @@ int dwal__place_find(struct dwal *log, uint64_t lsn, struct dwal__batch **batch,
 /* True if a trim is the next to get a place, and its point. place_lock held. */
 bool dwal__place_trim_waits(struct dwal *log, uint64_t *trim_lsn);
 
-/* Wakes who waits for room. */
+/* Something got better: wakes who waits for a place, and can have it next. */
 void dwal__place_room_changed(struct dwal *log);
+/* The same, and for all who wait, with place_lock held. */
+void dwal__place_wake_head(struct dwal *log);
+void dwal__place_wake_all(struct dwal *log);
 
 /* ---- committer.c ---- */
 

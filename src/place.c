@@ -443,7 +443,28 @@ struct dwal__queued {
     const struct dwal__need *need;
     struct dwal__queued *next;
     struct dwal__queued *previous;
+    pthread_cond_t turn; /* with place_lock: look again */
 };
+
+/* Only the head of the queue can go on, so only it is woken: with a thousand
+ * callers in it, waking all of them each time is what they would wait for. */
+void dwal__place_wake_head(struct dwal *log) {
+    if (log->queue_head != NULL)
+        pthread_cond_broadcast(&log->queue_head->turn);
+}
+
+void dwal__place_wake_all(struct dwal *log) {
+    for (struct dwal__queued *at = log->queue_head; at != NULL; at = at->next)
+        pthread_cond_broadcast(&at->turn);
+}
+
+static void turn_init(pthread_cond_t *turn) {
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(turn, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
 
 static void queue_join(struct dwal *log, struct dwal__queued *self) {
     self->next = NULL;
@@ -464,8 +485,7 @@ static void queue_leave(struct dwal *log, struct dwal__queued *self) {
         self->next->previous = self->previous;
     else
         log->queue_tail = self->previous;
-    if (log->queue_head != NULL)
-        pthread_cond_broadcast(&log->room);
+    dwal__place_wake_head(log);
 }
 
 /* Notes what a system record changes, in the same step as its reservation. */
@@ -535,11 +555,13 @@ static int place_try(struct dwal *log, const struct dwal__need *need,
     return wait;
 }
 
-/* Sleeps on room; place_lock held. False after the deadline. */
-static bool room_wait(struct dwal *log, int64_t deadline) {
+/* Sleeps until it is @self's turn to look; place_lock held. False after the
+ * deadline. */
+static bool turn_wait(struct dwal *log, struct dwal__queued *self,
+                      int64_t deadline) {
     struct timespec until = {.tv_sec = deadline / DWAL__NS_PER_S,
                              .tv_nsec = deadline % DWAL__NS_PER_S};
-    return pthread_cond_timedwait(&log->room, &log->place_lock, &until) == 0;
+    return pthread_cond_timedwait(&self->turn, &log->place_lock, &until) == 0;
 }
 
 void dwal__place_room_changed(struct dwal *log) {
@@ -548,7 +570,7 @@ void dwal__place_room_changed(struct dwal *log) {
     if (atomic_load(&log->room_waiters) == 0)
         return;
     pthread_mutex_lock(&log->place_lock);
-    pthread_cond_broadcast(&log->room);
+    dwal__place_wake_head(log);
     pthread_mutex_unlock(&log->place_lock);
 }
 
@@ -606,6 +628,7 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
     if (need->deadline != 0 && need->deadline < deadline)
         deadline = need->deadline;
     struct dwal__queued self = {.need = need};
+    turn_init(&self.turn);
     queue_join(log, &self);
     atomic_fetch_add(&log->room_waiters, 1);
     uint64_t asked = 0;
@@ -644,14 +667,16 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
             continue;
         }
         slept |= !no_space;
-        if (no_space || (!room_wait(log, look < deadline ? look : deadline) &&
-                         dwal__now_ns() >= deadline)) {
+        if (no_space ||
+            (!turn_wait(log, &self, look < deadline ? look : deadline) &&
+             dwal__now_ns() >= deadline)) {
             code = refused(log, need, wait, error);
             break;
         }
     }
     atomic_fetch_sub(&log->room_waiters, 1);
     queue_leave(log, &self);
+    pthread_cond_destroy(&self.turn);
     place_measure(log, code, slept ? dwal__now_ns() - begin : -1);
     return code;
 }
