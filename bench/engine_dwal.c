@@ -156,11 +156,24 @@ static bool record_commit(void *state, struct dwal__job *job) {
     return code == DWAL_OK;
 }
 
+/* Of the first log: all are on one filesystem. */
+static void logs_facts(void *state, struct dwal__log_facts *facts) {
+    struct dwal__bench_logs *logs = state;
+    struct dwal_stats stats = {.size = sizeof stats};
+    if (dwal_stats_get(logs->logs[0].log, &stats, NULL) != DWAL_OK ||
+        stats.sync_method == DWAL_SYNC_AUTO)
+        return;
+    facts->sync = stats.sync_method == DWAL_SYNC_DSYNC ? "dsync" : "fdsync";
+    facts->dsync_ns = stats.dsync_ns;
+    facts->fdsync_ns = stats.fdsync_ns;
+}
+
 const struct dwal__engine dwal__engine_dwal = {
     .name = "dwal",
     .open = logs_open,
     .commit = record_commit,
     .append = dwal__bench_append,
     .iocount = dwal__iocount_look,
+    .facts = logs_facts,
     .close = logs_close,
 };

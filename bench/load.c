@@ -337,6 +337,8 @@ bool dwal__load_run(const struct dwal__bench_options *options,
     sem_init(&load.finished, 0, 0);
     if (jobs_make(&load) && engine->open(options, path, &load.state)) {
         good = jobs_run(&load, result);
+        if (engine->facts != NULL)
+            engine->facts(load.state, &result->facts);
         good = engine->close(load.state) && good;
     }
     free(load.jobs);

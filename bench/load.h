@@ -35,6 +35,8 @@ struct dwal__engine {
     void (*append)(void *state, struct dwal__job *job);
     /* What was submitted so far; NULL: not known. */
     void (*iocount)(struct dwal__iocount *count);
+    /* What it says of itself before it is closed; NULL: nothing. */
+    void (*facts)(void *state, struct dwal__log_facts *facts);
     bool (*close)(void *state);
 };
 

@@ -152,6 +152,16 @@ static void latency_print(const struct dwal__bench_options *options,
                result->not_begun);
 }
 
+static void facts_print(const struct dwal__log_facts *facts) {
+    if (facts->sync == NULL)
+        return;
+    printf("sync       %s", facts->sync);
+    if (facts->dsync_ns != 0 || facts->fdsync_ns != 0)
+        printf(", measured: %.1f us with the write, %.1f us after it",
+               (double)facts->dsync_ns / 1e3, (double)facts->fdsync_ns / 1e3);
+    putchar('\n');
+}
+
 void dwal__report_print(const struct dwal__bench_options *options,
                         const struct dwal__result *result) {
     struct dwal__figures figures;
@@ -181,6 +191,7 @@ void dwal__report_print(const struct dwal__bench_options *options,
         printf("written    %.3g bytes a byte of payload, files prepared ahead "
                "included\n",
                figures.written_bytes);
+    facts_print(&result->facts);
     dwal__cli_size_text(result->usage.memory_bytes, size);
     printf("memory     %s at most, this program included\n", size);
 }
@@ -267,5 +278,10 @@ void dwal__report_json(const struct dwal__bench_options *options,
                       figures.batch_bytes);
     dwal__json_double(json, "written_bytes_per_payload_byte",
                       figures.written_bytes);
+    dwal__json_string(json, "sync_method", result->facts.sync);
+    dwal__json_double(json, "dsync_us",
+                      ratio((double)result->facts.dsync_ns, 1e3));
+    dwal__json_double(json, "fdsync_us",
+                      ratio((double)result->facts.fdsync_ns, 1e3));
     dwal__json_u64(json, "memory_bytes_max", result->usage.memory_bytes);
 }

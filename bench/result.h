@@ -10,6 +10,13 @@
 #include "iocount.h"
 #include "usage.h"
 
+/* How a log synced its batches. */
+struct dwal__log_facts {
+    const char *sync;  /* NULL: not known */
+    uint64_t dsync_ns; /* what sync = auto measured; 0: it did not */
+    uint64_t fdsync_ns;
+};
+
 /* Zero-initialise. */
 struct dwal__result {
     double seconds;   /* measured */
@@ -22,6 +29,7 @@ struct dwal__result {
     struct dwal__usage usage;
     bool io_known; /* counted at io_submit */
     struct dwal__iocount io;
+    struct dwal__log_facts facts;
     bool cancelled; /* a signal ended it early */
 };
 
