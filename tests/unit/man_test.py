@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The manual says what is there: every option of --help and no other; every
-exported function, with the declaration that dwal.h has; every option, code and
-field of the public headers. Pages name pages that exist, and are free of
+exported function, with the declaration and the codes that dwal.h has; every
+option, code and field of the public headers. Pages name pages that exist, and are free of
 warnings where man or mandoc is installed.
 
 usage: man_test.py SOURCE_DIR
@@ -109,6 +109,22 @@ def check_functions() -> int:
     return len(names)
 
 
+def check_codes() -> None:
+    """What dwal.h says that a function returns, its page says, too."""
+    for comment, declarations in re.findall(
+            r"/\*((?:(?!\*/).)*)\*/\s*\n((?:[a-z][^;{}]*;\n)+)", headers, re.S):
+        codes = set(re.findall(r"\bDWAL_E\w+", comment))
+        for name in re.findall(r"\b(dwal_\w+)\(", declarations):
+            page = man / f"{name}.3"
+            if not page.exists():
+                continue  # check_functions has told
+            text = target(page).read_text()
+            for each in sorted(codes):
+                if each not in text:
+                    faults.append(f"man/{target(page).name} lacks {each}, "
+                                  f"which dwal.h says of {name}")
+
+
 def check_names() -> int:
     """Constants, and the fields of structs, in the pages about functions."""
     pages = plain("".join(path.read_text() for path in sorted(man.glob("*.3"))))
@@ -175,6 +191,7 @@ def check_warnings(pages: list[Path]) -> None:
 all_pages = sorted(man.glob("*.[1-9]"))
 options = check_tools()
 functions = check_functions()
+check_codes()
 names = check_names()
 for each in all_pages:
     check_links(each)
