@@ -29,7 +29,8 @@ def versions(done: list[tuple[Section, list[dict]]], has_fio: bool) -> str:
     found = {}
     for _, raw in done:
         for one in raw:
-            found.setdefault(one["engine"], one["engine_version"])
+            if "engine" in one:
+                found.setdefault(one["engine"], one["engine_version"])
     names = [f"{engine} {version}" for engine, version in found.items()]
     if has_fio:
         fio = subprocess.run(["fio", "--version"], capture_output=True,
@@ -39,11 +40,12 @@ def versions(done: list[tuple[Section, list[dict]]], has_fio: bool) -> str:
 
 
 def head(bench: Bench, done: list[tuple[Section, list[dict]]]) -> str:
-    first = next(raw[0] for _, raw in done if raw)
+    first = next(one for _, raw in done for one in raw if "device" in one)
     lines = ["# Results", "",
              "Written by `bench/run`; [README.md](README.md) says what the "
-             "figures mean. All in one run, in turns: medians of "
-             f"{bench.rounds} rounds of {bench.runtime:g} s each. Machines that "
+             "figures mean. What is in one section was measured in one run, in "
+             f"turns: medians of {bench.rounds} rounds of {bench.runtime:g} s "
+             "each. Machines that "
              "are shared differ from day to day: look at the ratios, not at "
              "the figures. The raw data is in [results/](results/).", "",
              f"{date.today().isoformat()}: {machine(first['device'])}. "
@@ -54,6 +56,12 @@ def head(bench: Bench, done: list[tuple[Section, list[dict]]]) -> str:
     if not bench.has_fio:
         lines += ["", "Not installed, so not compared with: fio."]
     return "\n".join(lines) + "\n"
+
+
+def kept(out: Path, section: Section) -> list[dict]:
+    """What an earlier run found."""
+    path = out / "results" / f"{section.name}.json"
+    return json.loads(path.read_text()) if path.exists() else []
 
 
 def write(out: Path, bench: Bench,
