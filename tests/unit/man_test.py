@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 """The manual says what is there: every option of --help and no other; every
 exported function, with the declaration and the codes that dwal.h has; every
-option, code and field of the public headers. Pages name pages that exist, and are free of
-warnings where man or mandoc is installed.
+option, code and field of the public headers. Pages name pages that exist, and
+are free of warnings where groff or mandoc is installed.
 
 usage: man_test.py SOURCE_DIR
 """
