@@ -70,6 +70,10 @@ def check_versions() -> None:
         found = re.search(pattern, (SOURCE / file).read_text())[1]
         if found != version:
             sys.exit(f"{file} begins with {found}, the project is {version}")
+    macros = re.findall(r"#define DWAL_VERSION_\w+ (\d+)",
+                        (SOURCE / "src/dwal.h").read_text())
+    if ".".join(macros) != version:
+        sys.exit(f"dwal.h has version {macros}, the project is {version}")
 
 
 def check_lintian(paths: list[Path]) -> None:
