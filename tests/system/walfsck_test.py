@@ -702,7 +702,7 @@ def test_names_do_not_drive_terminals():
 def large(path: Path) -> Path:
     """A log that is read in many steps."""
     done = run("walput", "--framed", str(path),
-               stdin=(1 << 20).to_bytes(4, "little") + bytes(1 << 20))
+               stdin=((1 << 20).to_bytes(4, "little") + bytes(1 << 20)) * 16)
     check(done.status == 0, done)
     return path
 
