@@ -277,7 +277,7 @@ static int live_look(struct dwal__bound *bound, struct look *look,
                      const struct number_list *list, struct dwal_error *error) {
     struct dwal__position from = bound->mark.position;
     int worst = DWAL_OK;
-    if (from.segment != 0)
+    if (from.segment != 0 && from.segment >= bound->floor)
         worst = segment_look(bound, look, from.segment, from.offset, error);
     for (size_t i = 0; i < list->count && !look->raised; i++) {
         struct dwal_error why;
@@ -310,10 +310,11 @@ static int live_sweep(struct dwal__bound *bound, struct look *look,
     struct dwal__position *at = &bound->swept;
     if (dwal__position_compare(*at, bound->mark.position) < 0)
         *at = bound->mark.position;
-    if (at->segment == 0) /* nothing is known to be durable yet */
+    if (at->segment == 0 ||
+        at->segment < bound->floor) /* nothing known there */
         sweep_next(bound, list, 0);
     uint64_t number = at->segment;
-    if (number == 0)
+    if (number == 0 || number < bound->floor)
         return DWAL_OK;
     int code = dwal__window_open(window, number, &bound->uuid, error);
     if (code != DWAL_OK) { /* gone, or told of by those who look there */
@@ -350,6 +351,8 @@ static int live_sweep(struct dwal__bound *bound, struct look *look,
 static int live_advance(struct dwal__bound *bound, struct dwal_error *error) {
     struct number_list list = {.above = bound->mark.position.segment};
     struct look look = {0};
+    if (list.above < bound->floor)
+        list.above = bound->floor - 1;
     int code = numbers_list(bound, &list, error);
     if (code == DWAL_OK)
         code = live_look(bound, &look, &list, error);
@@ -435,8 +438,10 @@ static int live_mark_find(struct dwal__bound *bound, struct dwal_error *error) {
     bound->number_max = list.max;
     for (size_t i = list.count; i > 0 && code == DWAL_OK; i--) {
         code = segment_look(bound, &look, list.numbers[i - 1], 0, error);
-        if (look.started || look.raised)
+        if (look.started || look.raised) {
+            bound->floor = list.numbers[i - 1];
             break;
+        }
         if (code == DWAL_ECORRUPT)
             code = DWAL_OK;
     }

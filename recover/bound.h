@@ -42,6 +42,10 @@ struct dwal__bound {
 
     /* The directory's largest segment number when it was last looked at. */
     uint64_t number_max;
+    /* live: the highest segment that had a batch when the log was surveyed. What
+     * is new stands there or higher; what is lower was sealed before, and may
+     * have been cut off. */
+    uint64_t floor;
     /* live: how often the end was reached with nothing new, and how far behind
      * it proof was looked for meanwhile. */
     uint64_t idle_looks;

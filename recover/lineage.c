@@ -172,7 +172,8 @@ static int walk_down(struct walk *walk, const struct dwal__watermark *end,
             &walk->segments[walk->count - 1];
         const struct dwal__start *start = &lowest->start;
         uint64_t number = lowest->header.number;
-        if (lowest->first_lsn <= first_lsn)
+        if (lowest->first_lsn <= first_lsn ||
+            (start->flags & DWAL__START_RESET) != 0)
             return DWAL_OK;
         if (start->previous_segment == 0 || start->previous_segment >= number)
             return dwal__error_set_at(

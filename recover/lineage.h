@@ -26,7 +26,8 @@ struct dwal__lineage {
 };
 
 /*
- * Rebuilds @lineage to end at @end and to reach down to @first_lsn. What was
+ * Rebuilds @lineage to end at @end and to reach down to @first_lsn, or to where
+ * the log was reset. What was
  * known of a segment is used again, since numbers are not. @window is used to
  * read, and left open on any segment.
  *

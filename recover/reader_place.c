@@ -98,6 +98,15 @@ static void lineage_error_finish(struct dwal__reader *reader) {
              (unsigned long long)(reader->lineage.segments[0].first_lsn - 1));
 }
 
+/* A log that was reset begins with the segment that says so. */
+static void reset_take(struct dwal__reader *reader) {
+    const struct dwal__lineage_segment *lowest = reader->lineage.segments;
+    if (reader->lineage_error.code == DWAL_OK && reader->lineage.count > 0 &&
+        (lowest->start.flags & DWAL__START_RESET) != 0 &&
+        lowest->first_lsn > reader->bound.first_lsn)
+        reader->bound.first_lsn = lowest->first_lsn;
+}
+
 /* Builds it for the bound; or for a newer one, where segments vanish. */
 static int lineage_build(struct dwal__reader *reader,
                          struct dwal_error *error) {
@@ -107,6 +116,7 @@ static int lineage_build(struct dwal__reader *reader,
         why->code =
             dwal__lineage_build(&reader->lineage, &bound->window, &bound->uuid,
                                 &bound->mark, bound->first_lsn, why);
+        reset_take(reader);
         if (why->code != DWAL_ENOENT)
             return DWAL_OK;
         bool trimmed;
@@ -286,6 +296,10 @@ int dwal__reader_place_restore(struct dwal__reader *reader,
     if (index < lineage->count &&
         reader->shown > lineage->segments[index].last_lsn)
         return place_cut(reader, lineage->segments[index].last_lsn, error);
+    /* Nothing of what it was in is left: was all of that before the log? */
+    if (index == lineage->count && index > 0 &&
+        reader->shown >= lineage->segments[0].first_lsn)
+        return place_cut(reader, lineage->segments[0].first_lsn - 1, error);
     return dwal__reader_place_find(reader, reader->wanted, place, error);
 }
 

@@ -98,7 +98,11 @@ int dwal_wait(struct dwal *log, uint64_t lsn, int timeout_ms,
     struct dwal__batch *batch;
     uint64_t sequence;
     code = dwal__place_find(log, lsn, &batch, &sequence);
-    if (code != DWAL_OK)
+    if (code == DWAL_ECUT)
+        code = dwal__error_set(error, code, 0,
+                               "%s: LSN %llu was cut off, and not given again",
+                               log->path, (unsigned long long)lsn);
+    else if (code != DWAL_OK)
         code = dwal__error_set(error, code, 0,
                                "%s: LSN %llu was never given; the next one is "
                                "larger than all that dwal_append returned",

@@ -90,7 +90,10 @@ static void start_write(struct dwal *log, struct dwal__batch *batch) {
         .previous_segment = batch->previous.segment,
         .previous_end = batch->previous.offset,
         .previous_lsn = batch->first_lsn - 1,
-        .previous_link = batch->previous.segment == 0 ? 0 : log->link,
+        .previous_link = batch->cut.flags != 0          ? batch->cut.link
+                         : batch->previous.segment == 0 ? 0
+                                                        : log->link,
+        .flags = batch->cut.flags,
         .trim_lsn = batch->trim_lsn,
         .metadata = batch->bytes + DWAL__START_METADATA_OFFSET,
         .metadata_size = batch->start_metadata};
@@ -114,18 +117,18 @@ static bool batch_finish(struct dwal *log, struct dwal__batch *batch) {
         log->link = batch->segment->header.crc;
     }
     memset(batch->bytes + batch->size, 0, batch->padded - batch->size);
-    struct dwal__batch_header header = {.segment =
-                                            batch->segment->header.number,
-                                        .salt = batch->salt,
-                                        .offset = batch->offset,
-                                        .size = batch->size,
-                                        .first_lsn = batch->first_lsn,
-                                        .record_count = batch->records,
-                                        .lsn_count = batch->lsns,
-                                        .watermark = log->durable,
-                                        .digest = dwal__place_digest(batch),
-                                        .link = log->link,
-                                        .sealed_ns = dwal__wall_ns()};
+    struct dwal__batch_header header = {
+        .segment = batch->segment->header.number,
+        .salt = batch->salt,
+        .offset = batch->offset,
+        .size = batch->size,
+        .first_lsn = batch->first_lsn,
+        .record_count = batch->records,
+        .lsn_count = batch->lsns,
+        .watermark = batch->cut.flags != 0 ? batch->cut.kept : log->durable,
+        .digest = dwal__place_digest(batch),
+        .link = log->link,
+        .sealed_ns = dwal__wall_ns()};
     assert(header.watermark.lsn < header.first_lsn);
     /* A mark that was sealed while a batch before it is in flight proves less
      * than all: one more has to follow. */
@@ -393,6 +396,10 @@ static void batch_retires(struct dwal *log, const struct dwal__batch *batch) {
         return;
     waiting->end = log->durable.position;
     waiting->start |= batch->starts;
+    if (batch->cut.flags != 0) {
+        waiting->cut = batch->cut;
+        waiting->cut_segment = batch->segment->header.number;
+    }
     if (batch->trim_lsn == 0)
         return;
     waiting->before = batch->segment->header.number;
@@ -406,8 +413,9 @@ static void batch_publish(struct dwal *log, struct dwal__batch *batch) {
     log->durable.position = (struct dwal__position){
         batch->segment->header.number, batch->offset + batch->padded};
     log->witnessed = batch->witness;
-    dwal__view_write(log->view, &log->durable);
+    /* First where the log begins: a reset's end means nothing without it. */
     batch_retires(log, batch);
+    dwal__view_write(log->view, &log->durable);
     if (batch->metadata_offset != 0)
         dwal__metadata_publish(log, batch);
     dwal__gather_published(log, batch);

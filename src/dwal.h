@@ -20,11 +20,13 @@
  *         die(error.text);
  *     dwal_close(log, &error);
  *
- * LSNs are 1, 2, 3 …, dense over all records of the log.
+ * LSNs are 1, 2, 3 …, dense over all records of the log. What is cut off
+ * (dwal_cut) gives its LSNs back.
  *
  * Durability. A record is durable when dwal_wait or dwal_commit returned 0 for
  * it, or when its LSN is at or below dwal_durable_lsn. It is then found again
- * after any crash, or the next dwal_open says DWAL_ECORRUPT. A record that was
+ * after any crash until it is trimmed or cut off, or the next dwal_open says
+ * DWAL_ECORRUPT. A record that was
  * appended and not waited for becomes durable soon by itself, in LSN order.
  *
  * Failure. A write or a sync that fails, comes short or takes longer than
@@ -37,7 +39,7 @@
  * io_timeout_ms is over, for room when append_timeout_ms is. An operation that
  * is slow is told through options.log while it is under way. What no deadline
  * can be kept for are the calls that read and write in the caller's own thread:
- * dwal_open, cursors, and with DWAL_SUBMIT_CALLER a submission that the kernel
+ * dwal_open, cursors, dwal_cut, and with DWAL_SUBMIT_CALLER a submission that the kernel
  * does not return from.
  *
  * A full disk. A creation takes space for four segments, two of which are kept
@@ -239,7 +241,7 @@ struct dwal_record {
  * Open the log in directory @path for writing, or create it.
  *
  * Locks it, recovers it, and changes nothing on disk until the first append,
- * trim, rotation or metadata (creation excepted). A torn tail is accepted, and told
+ * trim, rotation, cut or metadata (creation excepted). A torn tail is accepted, and told
  * through options.log: the records in it were possibly, not provably,
  * acknowledged. Proven loss is refused. @options may be NULL: the defaults. Its
  * content is copied. *@log is freed by dwal_close.
@@ -271,7 +273,7 @@ int dwal_open(const char *path, const struct dwal_options *options,
  *
  * Returns 0 and sets *@lsn (which may be NULL). Otherwise gives no LSN:
  *   DWAL_EINVAL   larger than dwal_record_size_max(@log)
- *   DWAL_EAGAIN   the buffers stayed full
+ *   DWAL_EAGAIN   the buffers stayed full, or the log was being cut
  *   DWAL_ENOSPC   there is no space for a next segment; trim, or free some: the
  *                 log goes on by itself
  *   DWAL_EFAILED  an earlier write failed; reopen the log to recover
@@ -301,6 +303,7 @@ int dwal_append_batch(struct dwal *log, const struct dwal_record *records,
  *   DWAL_ETIMEDOUT not yet; it may still become so
  *   DWAL_EFAILED   the log failed before: the outcome is unknown
  *   DWAL_EINVAL    no record has this LSN
+ *   DWAL_ECUT      the record that had it was cut off
  */
 int dwal_wait(struct dwal *log, uint64_t lsn, int timeout_ms,
               struct dwal_error *error);
@@ -314,7 +317,7 @@ int dwal_commit(struct dwal *log, const struct dwal_record *record,
                 uint64_t *lsn, struct dwal_error *error);
 
 /* The last LSN of the durable prefix, 0 if there is none. Any thread, no lock,
- * no system call. Never moves back. */
+ * no system call. Moves back only when dwal_cut or dwal_reset does that. */
 uint64_t dwal_durable_lsn(const struct dwal *log);
 
 /* The first LSN that has not been trimmed; dwal_durable_lsn + 1 in a log
@@ -339,9 +342,49 @@ int dwal_rotate(struct dwal *log, struct dwal_error *error);
  * A lower @lsn than before does nothing.
  *
  * Returns 0, the codes of dwal_commit, or DWAL_EINVAL if @lsn is larger than
- * dwal_durable_lsn + 1.
+ * dwal_durable_lsn + 1, also because of a cut that is made at the same time.
  */
 int dwal_trim(struct dwal *log, uint64_t lsn, struct dwal_error *error);
+
+/*
+ * Drop all records behind @lsn: the log goes on with @lsn + 1, an LSN that is
+ * then given again. 0 drops all that was never trimmed, as does the LSN before
+ * dwal_first_lsn. What was appended before is made durable first; after a crash
+ * the log ends as before or as after, never in between, and once this has
+ * returned 0, as after. The trim point and the metadata stay.
+ *
+ * Who waits for a record that is then cut off is told that it was durable, which
+ * is true. An LSN that was cut off and not given again is DWAL_ECUT to
+ * dwal_wait; a cursor that has shown what was cut off returns it too, once it
+ * comes to where it knew the end to be. Appends
+ * made meanwhile wait for the end of the cut, append_timeout_ms at most, and get
+ * LSNs behind @lsn. Does nothing if no record is behind @lsn.
+ *
+ * Returns 0, or:
+ *   DWAL_EINVAL   @lsn was never given, or what is kept would end before
+ *                 dwal_first_lsn
+ *   DWAL_ECUT     @lsn itself was cut off before
+ *   DWAL_EAGAIN   another cut or reset is under way; or what was appended did
+ *                 not become durable within io_timeout_ms. Nothing was dropped
+ *   DWAL_ENOSPC   there is no space for a next segment. One that drops whole
+ *                 segments may take what is kept in reserve
+ *   DWAL_EFAILED  a write failed, now or before: as before or as after
+ *   DWAL_ECORRUPT, DWAL_EVERSION, DWAL_EIO  the place cannot be read; nothing
+ *                 was dropped
+ *   DWAL_ECLOSED, DWAL_ENOMEM
+ */
+int dwal_cut(struct dwal *log, uint64_t lsn, struct dwal_error *error);
+
+/*
+ * Empty the log, which then goes on with @lsn: after a snapshot came from
+ * elsewhere, say. @lsn is dwal_first_lsn at least and may be larger than all
+ * LSNs that were given. dwal_first_lsn is @lsn then, and dwal_durable_lsn the
+ * one before. Otherwise as dwal_cut, whose codes it returns; a cursor is told
+ * DWAL_ECUT if it has shown records from @lsn on, DWAL_ETRIMMED if it has not
+ * shown all that was before. DWAL_EINVAL: @lsn is below dwal_first_lsn, or
+ * 2^63 or more.
+ */
+int dwal_reset(struct dwal *log, uint64_t lsn, struct dwal_error *error);
 
 #define DWAL_META_SIZE_MAX 1024u
 

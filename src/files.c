@@ -66,6 +66,8 @@ struct dwal__files {
     bool start_durable;     /* dead files may go */
     uint64_t retire_before; /* trimmed files below this segment may go … */
     uint64_t retire_lsn;    /* … if they end at or below this LSN */
+    struct dwal__cut cut;   /* flags != 0: not looked at yet */
+    uint64_t cut_segment;   /* that with its start */
 
     /* The keeper's own: */
     uint64_t next_number;
@@ -73,7 +75,7 @@ struct dwal__files {
     struct known *live; /* not in use any more, ascending */
     size_t live_count, live_size;
     uint64_t *dead; /* ascending */
-    size_t dead_count;
+    size_t dead_count, dead_size;
     uint64_t spares[SPARES_MAX];
     size_t spare_count;
     size_t spares_wanted;
@@ -536,6 +538,50 @@ static bool left_step(struct dwal__files *files) {
     return true;
 }
 
+/* Adds one to the dead, in its place. */
+static int dead_add(struct dwal__files *files, uint64_t number) {
+    if (files->dead_count == files->dead_size) {
+        size_t size = 2 * files->dead_size;
+        uint64_t *grown = realloc(files->dead, size * sizeof *files->dead);
+        if (grown == NULL)
+            return -ENOMEM;
+        files->dead = grown;
+        files->dead_size = size;
+    }
+    size_t at = files->dead_count++;
+    for (; at > 0 && files->dead[at - 1] > number; at--)
+        files->dead[at] = files->dead[at - 1];
+    files->dead[at] = number;
+    return 0;
+}
+
+/* Parts what a cut dropped from what it kept. All segments that were left before
+ * it are known by then: left_step comes first. */
+static bool cut_step(struct dwal__files *files) {
+    pthread_mutex_lock(&files->lock);
+    struct dwal__cut cut = files->cut;
+    uint64_t below = files->cut_segment;
+    files->cut.flags = 0;
+    pthread_mutex_unlock(&files->lock);
+    if (cut.flags == 0)
+        return false;
+    size_t kept = 0;
+    for (size_t i = 0; i < files->live_count; i++) {
+        struct known known = files->live[i];
+        if (known.number == cut.kept.position.segment)
+            known.last_lsn = cut.kept.lsn;
+        if (known.number <= cut.kept.position.segment || known.number >= below)
+            files->live[kept++] = known;
+        else if (dead_add(files, known.number) != 0)
+            dwal__tell(files->log, DWAL_LOG_WARNING,
+                       "%s: out of memory: segment %llu will not be recycled "
+                       "before the next open",
+                       files->log->path, (unsigned long long)known.number);
+    }
+    files->live_count = kept;
+    return true;
+}
+
 /* <n>.wal becomes a spare, or goes. 0 or -errno. */
 static int file_retire(struct dwal__files *files, uint64_t number) {
     struct dwal *log = files->log;
@@ -634,6 +680,10 @@ void dwal__files_retire(struct dwal *log,
         files->retire_before = retirable->before;
         files->retire_lsn = retirable->trim_lsn;
     }
+    if (retirable->cut.flags != 0) {
+        files->cut = retirable->cut;
+        files->cut_segment = retirable->cut_segment;
+    }
     files->requests++;
     pthread_mutex_unlock(&files->lock);
     atomic_fetch_add(&files->wake, 1);
@@ -695,7 +745,7 @@ static void *keeper_main(void *argument) {
         /* In this order: who waits for a segment first, where a spare is at
          * hand; else a file that is retired may be the next segment. */
         bool busy =
-            left_step(files) ||
+            left_step(files) || cut_step(files) ||
             (files->spare_count > SPARES_RESERVED && prepare_step(files)) ||
             retire_step(files) || prepare_step(files);
         if (busy)
@@ -719,7 +769,8 @@ static void *keeper_main(void *argument) {
 /* Numbers of dead files and spares, out of what recovery found. */
 static int found_take(struct dwal__files *files) {
     const struct dwal__recovery *found = &files->log->recovery;
-    files->dead = calloc(found->segment_count + 1, sizeof *files->dead);
+    files->dead_size = found->segment_count + 1;
+    files->dead = calloc(files->dead_size, sizeof *files->dead);
     files->unwanted = calloc(found->spare_count + 1, sizeof *files->unwanted);
     if (files->dead == NULL || files->unwanted == NULL)
         return -ENOMEM;

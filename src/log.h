@@ -91,6 +91,14 @@ struct dwal__segment {
     struct dwal__segment *next; /* in the list of those left */
 };
 
+/* A segment that does not go on where the log ended (SPEC 11.6). */
+struct dwal__cut {
+    uint32_t flags; /* of its start; 0: no cut */
+    uint32_t link;  /* CRC of the last kept batch's header; 0: none is kept */
+    uint64_t lsn;   /* the log goes on with this one */
+    struct dwal__watermark kept; /* what stays; all 0: nothing */
+};
+
 enum dwal__batch_stage {
     DWAL__STAGE_FREE,    /* also: open, sealed */
     DWAL__STAGE_WRITING, /* submitted */
@@ -132,6 +140,7 @@ struct dwal__batch {
     uint64_t arena_taken; /* bytes from @bytes on */
     bool starts;          /* its first record is the start of its segment */
     struct dwal__position previous; /* where the log ended when it was opened */
+    struct dwal__cut cut; /* what its start says, if that cuts the log */
     uint64_t trim_lsn; /* trim point that is durable with it; 0: says nothing */
     uint64_t metadata_offset; /* of its last blob, from @bytes on; 0: none */
     uint32_t metadata_size;   /* of that blob */
@@ -174,6 +183,10 @@ struct dwal__retirable {
     bool start;                /* dead files may go */
     uint64_t before;           /* trimmed files below this segment may go … */
     uint64_t trim_lsn;         /* … if they end at or below this LSN */
+    /* flags != 0: what is above the kept position, and below this segment, is
+     * dead. */
+    struct dwal__cut cut;
+    uint64_t cut_segment;
 };
 
 /* The application's metadata. */
@@ -243,6 +256,7 @@ struct dwal {
     _Alignas(DWAL__CACHE_LINE) _Atomic(struct dwal__batch *) open;
     _Atomic uint32_t phase;
     _Atomic bool closing;
+    _Atomic bool cut_busy; /* a cut or a reset is under way */
     _Atomic bool failed;
     _Atomic uint64_t completed; /* sequences below are durable */
     _Atomic uint64_t durable_lsn;
@@ -273,8 +287,10 @@ struct dwal {
     bool segment_used;             /* holds more than its start */
     struct dwal__segment *prepared[DWAL__PREPARED_MAX];
     unsigned prepared_count;
-    bool rotate;                /* the next batch goes to a new segment */
-    uint64_t trim_lsn;          /* newest, appended */
+    bool rotate;       /* the next batch goes to a new segment */
+    bool cutting;      /* only the mark of a cut is admitted */
+    uint64_t cut_lsn;  /* the largest that was given and then cut off */
+    uint64_t trim_lsn; /* newest, appended */
     struct dwal__blob metadata; /* newest, appended */
     struct dwal__position end;  /* of the last batch that was sealed */
     struct dwal__segment *left; /* not in use any more; the keeper's */
@@ -355,7 +371,8 @@ struct dwal__place {
 enum dwal__need_kind {
     DWAL__NEED_RECORDS, /* application records */
     DWAL__NEED_SYSTEM,  /* one system record */
-    DWAL__NEED_SEGMENT  /* a new segment, and nothing in it but its start */
+    DWAL__NEED_SEGMENT, /* a new segment, and nothing in it but its start */
+    DWAL__NEED_CUT      /* the same, with a start that cuts the log */
 };
 
 struct dwal__need {
@@ -365,6 +382,7 @@ struct dwal__need {
     uint16_t type;                     /* SYSTEM: of the record */
     uint64_t trim_lsn;                 /* SYSTEM, a trim: the point */
     const struct dwal__blob *metadata; /* SYSTEM, metadata: the blob */
+    const struct dwal__cut *cut;       /* CUT; SYSTEM, a mark: of this cut */
     int64_t deadline; /* 0: append_timeout_ms is the only limit */
 };
 
@@ -383,6 +401,13 @@ int dwal__place_reserve(struct dwal *log, const struct dwal__need *need,
 /* Reserves only if that is possible at once and nobody waits. */
 bool dwal__place_reserve_now(struct dwal *log, const struct dwal__need *need,
                              struct dwal__place *place);
+
+/* Between dwal__place_reserve with NEED_CUT, which keeps all others out, and
+ * dwal__place_cut_end: a place for the mark, in a batch of its own. False: the
+ * log has failed. */
+bool dwal__place_reserve_cut(struct dwal *log, const struct dwal__need *need,
+                             struct dwal__place *place);
+void dwal__place_cut_end(struct dwal *log);
 
 /* Says that the record with @index was written, and its CRC. */
 void dwal__place_filled(struct dwal__batch *batch, uint32_t index,
@@ -414,11 +439,12 @@ struct dwal__queue dwal__place_queue(struct dwal *log);
 uint64_t dwal__place_next_lsn(struct dwal *log);
 
 /* The batch that holds @lsn, which is not durable yet, and its sequence.
- * DWAL_EINVAL: it was never given. */
+ * DWAL_EINVAL: it was never given. DWAL_ECUT: it was cut off since. */
 int dwal__place_find(struct dwal *log, uint64_t lsn, struct dwal__batch **batch,
                      uint64_t *sequence);
 
-/* True if a trim is the next to get a place, and its point. place_lock held. */
+/* True if a trim, or a cut that drops segments, is the next to get a place; and
+ * up to which LSN segments go with it, UINT64_MAX for a cut. place_lock held. */
 bool dwal__place_trim_waits(struct dwal *log, uint64_t *trim_lsn);
 
 /* Something got better: wakes who waits for a place, and can have it next. */

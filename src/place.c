@@ -293,8 +293,8 @@ static int opening_plan(struct dwal *log, const struct dwal__need *need,
     uint64_t left = log->segment == NULL ? 0
                                          : log->segment->header.segment_size -
                                                log->segment_offset;
-    plan->fresh =
-        log->rotate || need->kind == DWAL__NEED_SEGMENT || left < padded;
+    plan->fresh = log->rotate || need->kind == DWAL__NEED_SEGMENT ||
+                  need->kind == DWAL__NEED_CUT || left < padded;
     plan->room_min = need->room;
     if (plan->fresh) {
         if (log->prepared_count < DWAL__PREPARED_MAX ||
@@ -320,6 +320,8 @@ static int opening_plan(struct dwal *log, const struct dwal__need *need,
         records++;
     plan->record_room =
         records < DWAL__BATCH_ROOM ? (uint32_t)records : DWAL__BATCH_ROOM;
+    if (need->cut != NULL)
+        plan->record_room = 1; /* nothing but the start, or the mark */
     uint64_t wanted =
         log->options.batch_bytes_max / log->block_size * log->block_size;
     if (wanted < padded)
@@ -349,6 +351,7 @@ static void batch_place(struct dwal *log, struct dwal__batch *batch,
     batch->starts = plan->fresh;
     batch->witnesses = 0;
     batch->trim_lsn = plan->fresh ? log->trim_lsn : 0;
+    batch->cut.flags = 0;
     batch->metadata_offset = 0;
     batch->start_metadata = 0;
     /* As it is now: a newer one may follow the start in the same batch. */
@@ -394,7 +397,7 @@ static int batch_open(struct dwal *log, const struct dwal__need *need,
 static void batch_open_ahead(struct dwal *log) {
     static const struct dwal__need nothing = {.kind = DWAL__NEED_RECORDS};
     if (log->queue_head == NULL && !log->rotate && !log->shut &&
-        log->segment != NULL &&
+        !log->cutting && log->segment != NULL &&
         log->segment_offset < log->segment->header.segment_size)
         batch_open(log, &nothing, NULL);
 }
@@ -533,17 +536,52 @@ static struct dwal__batch *start_pending(struct dwal *log) {
     return NULL;
 }
 
-/* One try, at the head of the queue. 0, or what to wait for. */
+/* Begins the segment that cuts the log, once nothing is under way. 0, what to
+ * wait for, or ECANCELED: a trim reaches beyond it meanwhile. */
+static int cut_try(struct dwal *log, const struct dwal__need *need,
+                   struct dwal__place *place) {
+    const struct dwal__cut *cut = need->cut;
+    batch_seal(log, DWAL__SEAL_SEGMENT);
+    if (cut->lsn <= log->trim_lsn)
+        return ECANCELED;
+    if (atomic_load(&log->completed) != log->opened)
+        return EAGAIN;
+    int wait = batch_open(log, need, place);
+    if (wait != 0)
+        return wait;
+    /* Nobody can reserve in it: the start is all that it has room for. */
+    struct dwal__batch *batch = place->batch;
+    if (batch->first_lsn - 1 > log->cut_lsn)
+        log->cut_lsn = batch->first_lsn - 1;
+    batch->first_lsn = cut->lsn;
+    batch->previous = cut->kept.position;
+    batch->cut = *cut;
+    if (cut->flags == DWAL__START_RESET)
+        batch->trim_lsn = log->trim_lsn = cut->lsn - 1;
+    log->cutting = true;
+    batch_seal(log, DWAL__SEAL_SEGMENT);
+    return 0;
+}
+
+/* One try, at the head of the queue. 0, what to wait for, or ECANCELED: what is
+ * asked for means nothing any more. */
 static int place_try(struct dwal *log, const struct dwal__need *need,
                      struct dwal__place *place) {
     struct dwal__batch *batch =
         atomic_load_explicit(&log->open, memory_order_relaxed);
+    if (log->cutting && need->cut == NULL)
+        return EAGAIN;
+    if (need->kind == DWAL__NEED_CUT)
+        return cut_try(log, need, place);
     if (need->kind == DWAL__NEED_SEGMENT && segment_is_new(log)) {
         place->batch = start_pending(log);
         if (place->batch != NULL)
             place->sequence = place->batch->sequence;
         return 0;
     }
+    /* A point that was in the log until a cut. */
+    if (need->trim_lsn >= log->next_lsn)
+        return ECANCELED;
     int wait = 0;
     bool rotates = need->kind == DWAL__NEED_SEGMENT || log->rotate;
     if (rotates || batch == NULL || !batch_reserve(batch, need, place)) {
@@ -580,6 +618,10 @@ static bool is_descriptors(int error) {
 
 bool dwal__place_trim_waits(struct dwal *log, uint64_t *trim_lsn) {
     const struct dwal__queued *head = log->queue_head;
+    if (head != NULL && head->need->kind == DWAL__NEED_CUT) {
+        *trim_lsn = UINT64_MAX;
+        return head->need->cut->kept.position.segment < log->end.segment;
+    }
     if (head == NULL || head->need->kind != DWAL__NEED_SYSTEM ||
         head->need->type != DWAL__SYSTEM_TRIM)
         return false;
@@ -589,6 +631,11 @@ bool dwal__place_trim_waits(struct dwal *log, uint64_t *trim_lsn) {
 
 static int refused(struct dwal *log, const struct dwal__need *need, int wait,
                    struct dwal_error *error) {
+    if (wait == ECANCELED)
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "%s: not in the log any more, since a cut or a "
+                               "trim that was made at the same time",
+                               log->path);
     if (wait == ENOSPC && log->prepare_errno != 0 && need->trim_lsn != 0)
         return dwal__error_set(error, DWAL_ENOSPC, log->prepare_errno,
                                "%s: no room for a trim that would free no "
@@ -627,6 +674,9 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
     int64_t deadline = dwal__deadline(begin, log->options.append_timeout_ms);
     if (need->deadline != 0 && need->deadline < deadline)
         deadline = need->deadline;
+    /* It waits for what is under way, not for room. */
+    if (need->kind == DWAL__NEED_CUT)
+        deadline = dwal__deadline(begin, log->options.io_timeout_ms);
     struct dwal__queued self = {.need = need};
     turn_init(&self.turn);
     queue_join(log, &self);
@@ -667,7 +717,7 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
             continue;
         }
         slept |= !no_space;
-        if (no_space ||
+        if (no_space || wait == ECANCELED ||
             (!turn_wait(log, &self, look < deadline ? look : deadline) &&
              dwal__now_ns() >= deadline)) {
             code = refused(log, need, wait, error);
@@ -747,11 +797,38 @@ uint64_t dwal__place_next_lsn(struct dwal *log) {
     return open->first_lsn + state_lsns(atomic_load(&open->state));
 }
 
+bool dwal__place_reserve_cut(struct dwal *log, const struct dwal__need *need,
+                             struct dwal__place *place) {
+    pthread_mutex_lock(&log->place_lock);
+    bool done = !atomic_load(&log->failed);
+    if (done) {
+        int wait = place_try(log, need, place);
+        assert(wait == 0);
+        (void)wait;
+        batch_seal(log, DWAL__SEAL_SEGMENT);
+    }
+    pthread_mutex_unlock(&log->place_lock);
+    return done;
+}
+
+void dwal__place_cut_end(struct dwal *log) {
+    pthread_mutex_lock(&log->place_lock);
+    log->cutting = false;
+    if (atomic_load_explicit(&log->open, memory_order_relaxed) == NULL)
+        batch_open_ahead(log);
+    dwal__place_wake_head(log);
+    pthread_mutex_unlock(&log->place_lock);
+}
+
 int dwal__place_find(struct dwal *log, uint64_t lsn, struct dwal__batch **batch,
                      uint64_t *sequence) {
     pthread_mutex_lock(&log->place_lock);
     uint64_t next = dwal__place_next_lsn(log);
-    int code = lsn != 0 && lsn < next ? DWAL_OK : DWAL_EINVAL;
+    int code = lsn <= log->cut_lsn ? DWAL_ECUT : DWAL_EINVAL;
+    if (lsn == 0)
+        code = DWAL_EINVAL;
+    else if (lsn < next)
+        code = DWAL_OK;
     uint64_t completed = atomic_load(&log->completed);
     *batch = NULL;
     for (uint64_t at = log->opened; code == DWAL_OK && at > completed;) {

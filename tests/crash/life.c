@@ -89,6 +89,7 @@ void life_plan_init(struct life_plan *plan, uint64_t seed) {
     plan->repairs = draw(&random, 4) == 0;
     plan->hasty = draw(&random, 8) == 0;
     plan->snapshot_share = 2;
+    plan->cuts = draw(&random, 2) == 0 ? 0 : 1 + draw(&random, 8);
 }
 
 void life_describe(const struct life_plan *plan, char text[ORACLE_TEXT_SIZE]) {
@@ -96,12 +97,13 @@ void life_describe(const struct life_plan *plan, char text[ORACLE_TEXT_SIZE]) {
     snprintf(
         text, ORACLE_TEXT_SIZE,
         "seed %" PRIu64 ": %u callers x %u calls, sizes %u, in 64 calls "
-        "%u trims, %u rotations, %u batches, %u metadata; %u readers%s%s%s; "
+        "%u trims, %u rotations, %u batches, %u metadata, %u cuts; %u "
+        "readers%s%s%s; "
         "submit %d, "
         "sync %d, gather %d, direct %d, segment %" PRIu64 ", block %u, "
         "batch %" PRIu64 ", in flight %u, queue %u, mark %d ms; sectors %u",
         plan->seed, plan->callers, plan->calls, plan->size_classes, plan->trims,
-        plan->rotations, plan->batches, plan->metas, plan->readers,
+        plan->rotations, plan->batches, plan->metas, plan->cuts, plan->readers,
         plan->rests ? ", rests" : "", plan->repairs ? ", repairs" : "",
         plan->hasty ? ", hasty" : "", o->submit, o->sync, o->gather, o->direct,
         o->segment_size, o->block_size, o->batch_bytes_max, o->in_flight_max,
@@ -130,11 +132,21 @@ static void durable_note(struct life *life) {
         life->oracle.acked_end = durable->position;
 }
 
+/* From now on LSNs behind the cut may be given again: the first @count of them
+ * stay. Snapshots of what was before keep the old ones. */
+static void ids_fork(struct life *life, uint64_t count) {
+    uint64_t *ids = calloc(ORACLE_LSN_MAX, sizeof *ids);
+    memcpy(ids, life->oracle.ids, count * sizeof *ids);
+    life->ids[life->ids_count++] = ids;
+    life->oracle.ids = ids;
+}
+
 /* What distinguishes two moments for the oracle. */
 static uint64_t acked_stamp(const struct oracle *oracle) {
     return oracle->acked_lsn * 31 + oracle->acked_end.offset * 7 +
            oracle->acked_end.segment * 65537 + oracle->acked_first +
-           oracle->acked_meta * 127 + oracle->created + 2u * oracle->closed;
+           oracle->acked_meta * 127 + oracle->cut_count * 8191u +
+           oracle->created + 2u * oracle->closed;
 }
 
 static void snapshot_take(struct life *life) {
@@ -203,6 +215,10 @@ static bool call_done(struct caller *caller, const char *what, int code,
     /* A trim is a commit, and then what becomes of it: a mark, and files. */
     if (strcmp(what, "dwal_trim") == 0)
         limit *= 2;
+    /* A cut waits for files, is two commits, and then waits for files. It reads
+     * too, for which no deadline can be kept. */
+    if (strcmp(what, "dwal_cut") == 0)
+        limit = life->plan.errors || life->plan.slow ? INT64_MAX : limit * 4;
     if (took > limit)
         life_fail(life, "%s took %" PRId64 " ms", what, took / MS);
     durable_note(life);
@@ -370,6 +386,62 @@ static void rotate_once(struct caller *caller) {
         life_fail(life, "rotated, but the new segment is not durable");
 }
 
+/* Where to cut, or to what to reset: anywhere in the log, or a little on. */
+static bool cut_draw(struct caller *caller) {
+    struct oracle *oracle = &caller->life->oracle;
+    uint64_t first = dwal_first_lsn(caller->life->log);
+    uint64_t last = caller->life->given_lsn;
+    if (last < dwal_durable_lsn(caller->life->log))
+        last = dwal_durable_lsn(caller->life->log);
+    bool resets = draw(&caller->random, 3) == 0;
+    uint64_t above = last + 1 - first + (resets ? 4 : 0);
+    oracle->cut_lsn = first - 1 + check_random(&caller->random) % (above + 1);
+    oracle->cut_first = resets ? oracle->cut_lsn + 1 : first;
+    if (oracle->cut_first > oracle->asked_first)
+        oracle->asked_first = oracle->cut_first;
+    oracle->cuts[oracle->cut_count++] = oracle->cut_lsn;
+    return resets;
+}
+
+/* Alone: who appends meanwhile could not tell before from after. What was
+ * appended without waiting is still on its way. */
+static void cut_alone(struct caller *caller) {
+    struct life *life = caller->life;
+    struct dwal_error error;
+    int64_t begin;
+    if (!call_begin(caller, &begin))
+        return;
+    bool resets = cut_draw(caller);
+    life->oracle.cutting = true;
+    int code = resets ? dwal_reset(life->log, life->oracle.cut_first, &error)
+                      : dwal_cut(life->log, life->oracle.cut_lsn, &error);
+    if (code != DWAL_OK && code != DWAL_EFAILED)
+        life->oracle.cutting = false; /* nothing was dropped */
+    if (code == DWAL_EIO && life->plan.errors)
+        return;
+    if (!call_done(caller, "dwal_cut", code, begin, &error))
+        return;
+    oracle_cut(&life->oracle);
+    life->given_lsn = life->oracle.cut_lsn;
+    ids_fork(life, resets ? 0 : life->oracle.cut_lsn + 1);
+    if (!life->closing &&
+        (dwal_durable_lsn(life->log) != life->oracle.acked_lsn ||
+         dwal_first_lsn(life->log) != life->oracle.acked_first))
+        life_fail(life, "cut, but the log ends elsewhere");
+}
+
+static void cut_some(struct caller *caller) {
+    struct life *life = caller->life;
+    if (life->gate || life->oracle.cut_count == ORACLE_CUTS_MAX ||
+        life->ids_count == ORACLE_CUTS_MAX)
+        return;
+    life->gate = true;
+    while (life->inside > 1)
+        sched_sleep(MS / 10);
+    cut_alone(caller);
+    life->gate = false;
+}
+
 static void *caller_main(void *argument) {
     struct caller *caller = argument;
     struct life *life = caller->life;
@@ -378,17 +450,23 @@ static void *caller_main(void *argument) {
     for (unsigned i = 0; i < plan->calls && !caller->stopped && !life->closing;
          i++) {
         unsigned what = draw(&caller->random, 64);
+        while (life->gate)
+            sched_sleep(MS / 10);
+        life->inside++;
         if (what < plan->trims)
             trim_some(caller);
         else if (what < plan->trims + plan->rotations)
             rotate_once(caller);
         else if (what < plan->trims + plan->rotations + plan->metas)
             meta_some(caller);
+        else if (what >= 64 - plan->cuts)
+            cut_some(caller);
         else if (what <
                  plan->trims + plan->rotations + plan->metas + plan->batches)
             append_some(caller, 2 + draw(&caller->random, BATCH_MAX - 1));
         else
             append_some(caller, 1);
+        life->inside--;
         if (draw(&caller->random, 16) == 0)
             sched_sleep(MS * draw(&caller->random, 300));
     }
@@ -413,6 +491,8 @@ static bool reader_step(struct life *life, struct dwal__reader *reader) {
             (made.size > 0 && memcmp(bytes, record->data, made.size) != 0))
             life_fail(life, "a reader shows LSN %" PRIu64 " changed",
                       record->lsn);
+        if (life->plan.cuts > 0)
+            continue; /* it may know an end that was cut off since */
         durable_note(life);
         if (life->log != NULL && record->lsn > life->oracle.acked_lsn)
             life_fail(life,
@@ -421,7 +501,7 @@ static bool reader_step(struct life *life, struct dwal__reader *reader) {
                       record->lsn);
         lsn_acked(life, record->lsn);
     }
-    if (code == DWAL_ETRIMMED)
+    if (code == DWAL_ETRIMMED || code == DWAL_ECUT)
         code = dwal__reader_seek(reader, 0, &error);
     else if (code == DWAL_END)
         return true;
@@ -533,6 +613,11 @@ static bool life_open(struct life *life) {
                   " to %" PRIu64,
                   dwal_first_lsn(log), dwal_durable_lsn(log),
                   life->past->first_lsn, life->past->durable_lsn);
+    if (life->oracle.cutting) { /* what was found is synced by now */
+        life->oracle.cutting = false;
+        life->oracle.acked_lsn = dwal_durable_lsn(log);
+        ids_fork(life, ORACLE_LSN_MAX);
+    }
     uint8_t meta[DWAL_META_SIZE_MAX];
     size_t size = 0;
     dwal_meta_get(log, meta, sizeof meta, &size, NULL);
@@ -696,6 +781,9 @@ void life_release(struct life *life) {
     for (unsigned i = 0; i < life->snapshot_count; i++)
         simdisk_free(life->snapshots[i].sim);
     free(life->snapshots);
+    for (unsigned i = 0; i < life->ids_count; i++)
+        free(life->ids[i]);
+    life->ids_count = 0;
     life->snapshots = NULL;
     life->snapshot_count = 0;
 }

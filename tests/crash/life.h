@@ -21,9 +21,9 @@ struct life_plan {
     uint32_t alignment; /* of the device; 0: it refuses O_DIRECT */
     unsigned callers;   /* 1 to ORACLE_CALLERS_MAX */
     unsigned calls;     /* of each */
-    unsigned trims, rotations, batches, metas; /* in 64 calls */
-    unsigned size_classes;                     /* of payloads */
-    unsigned readers;                          /* that look on */
+    unsigned trims, rotations, batches, metas, cuts; /* in 64 calls */
+    unsigned size_classes;                           /* of payloads */
+    unsigned readers;                                /* that look on */
     bool rests;              /* before the end, long enough for a mark */
     bool hasty;              /* closes while calls wait */
     bool repairs;            /* with walfsck's repair, before the open */
@@ -60,7 +60,11 @@ struct life {
     uint64_t given_lsn; /* the largest */
     bool closing;       /* dwal_close has begun */
     bool meta_busy;     /* metadata is being set */
-    uint64_t effects;   /* at the last snapshot … */
+    unsigned inside;    /* callers in the middle of a call */
+    bool gate;          /* one of them wants to be alone: to cut the log */
+    uint64_t *ids[ORACLE_CUTS_MAX]; /* of the oracle, before and after cuts */
+    unsigned ids_count;
+    uint64_t effects; /* at the last snapshot … */
     uint64_t acked;
     uint64_t opened_changes;
 };

@@ -210,6 +210,13 @@ static bool broken(char text[ORACLE_TEXT_SIZE], const char *format, ...) {
     return false;
 }
 
+static bool cut_at(const struct oracle *oracle, uint64_t lsn) {
+    for (unsigned i = 0; i < oracle->cut_count; i++)
+        if (oracle->cuts[i] == lsn)
+            return true;
+    return false;
+}
+
 /* The record was submitted, and each call of a caller follows the one before,
  * with all its records. @last: the latest call by life and caller. */
 static bool order_check(const struct oracle *oracle,
@@ -230,7 +237,7 @@ static bool order_check(const struct oracle *oracle,
         return broken(text, "LSN %" PRIu64 ": its batch has no beginning", lsn);
     }
     bool end = lsn == found->read_lsn && found->read_code == DWAL_END;
-    if (id.index + 1 < id.count &&
+    if (id.index + 1 < id.count && !cut_at(oracle, lsn) &&
         (end || (lsn < found->read_lsn &&
                  found->ids[lsn + 1] != found->ids[lsn] + (UINT64_C(1) << 16))))
         return broken(text, "LSN %" PRIu64 ": its batch has no end", lsn);
@@ -283,6 +290,13 @@ static bool verdict_check(const struct oracle *oracle,
     return true;
 }
 
+void oracle_cut(struct oracle *oracle) {
+    oracle->cutting = false;
+    oracle->acked_lsn = oracle->cut_lsn;
+    if (oracle->cut_first > oracle->acked_first)
+        oracle->acked_first = oracle->cut_first;
+}
+
 static bool ends_check(const struct oracle *oracle,
                        const struct oracle_found *found,
                        char text[ORACLE_TEXT_SIZE]) {
@@ -316,6 +330,20 @@ static bool ends_check(const struct oracle *oracle,
     return true;
 }
 
+/* While a cut is under way, the log is as before or as after, which is one log
+ * alone: nobody appends. */
+static bool either_check(const struct oracle *oracle,
+                         const struct oracle_found *found,
+                         char text[ORACLE_TEXT_SIZE]) {
+    struct oracle after = *oracle;
+    if (!oracle->cutting)
+        return ends_check(oracle, found, text);
+    oracle_cut(&after);
+    return (found->durable_lsn == after.cut_lsn &&
+            ends_check(&after, found, text)) ||
+           ends_check(oracle, found, text);
+}
+
 bool oracle_check(const struct oracle *oracle, const struct oracle_found *found,
                   char text[ORACLE_TEXT_SIZE]) {
     if (found->code == DWAL_ENOENT && !oracle->created)
@@ -324,7 +352,7 @@ bool oracle_check(const struct oracle *oracle, const struct oracle_found *found,
         return broken(text, "recovery refuses with %d: %s", found->code,
                       found->text);
     return verdict_check(oracle, found, text) &&
-           ends_check(oracle, found, text) &&
+           either_check(oracle, found, text) &&
            oracle_check_records(oracle, found, text);
 }
 
@@ -344,4 +372,5 @@ void oracle_next(struct oracle *oracle, const struct oracle_found *found,
     oracle->acked_end = found->end;
     oracle->acked_first = found->first_lsn;
     oracle->acked_meta = found->meta;
+    oracle->cutting = false;
 }

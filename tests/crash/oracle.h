@@ -17,6 +17,7 @@
 #define ORACLE_LSN_MAX 8192
 #define ORACLE_PAYLOAD_MAX 40000u
 #define ORACLE_SIZE_CLASSES 5
+#define ORACLE_CUTS_MAX 64
 
 /* One record: which one of @count of which call of which caller. */
 struct oracle_id {
@@ -50,6 +51,14 @@ struct oracle {
     struct dwal__position acked_end;
     uint64_t acked_first; /* trimmed below this */
     uint64_t asked_first; /* … or perhaps below this */
+    /* A cut or a reset that was begun: the log may be as before, or end with
+     * cut_lsn and begin with cut_first. */
+    bool cutting;
+    uint64_t cut_lsn;
+    uint64_t cut_first;
+    /* The last LSNs that were kept: batches may end there. */
+    uint64_t cuts[ORACLE_CUTS_MAX];
+    unsigned cut_count;
     /* Metadata, by number: never two at once are being set. */
     uint64_t acked_meta;
     uint64_t asked_meta;
@@ -81,6 +90,9 @@ struct oracle_found {
  * which looks at everything. */
 void oracle_look(struct simdisk *sim, bool thorough,
                  struct oracle_found *found);
+
+/* The cut that was begun is acknowledged, or found to be made. */
+void oracle_cut(struct oracle *oracle);
 
 /* After crashes alone. False, and why, if a promise is broken. */
 bool oracle_check(const struct oracle *oracle, const struct oracle_found *found,

@@ -46,6 +46,7 @@ static void snapshot_kill(const struct life *life,
         seen.oracle.acked_lsn = found->durable_lsn;
         seen.oracle.acked_end = found->end;
         seen.oracle.acked_meta = found->meta;
+        seen.oracle.cutting = false;
         seen.oracle.created = true;
     }
     struct chooser_random chooser;

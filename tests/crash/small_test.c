@@ -49,7 +49,7 @@ static void small_life(uint64_t seed, struct simdisk **sim,
     plan.size_classes = 2;
     plan.readers = 0;
     plan.trims = plan.rotations = 12;
-    plan.metas = 8;
+    plan.metas = plan.cuts = 8;
     plan.snapshot_share = 1;
     run_life(&life, &plan, *sim, oracle, past);
     for (unsigned i = 0; i < life.snapshot_count; i++)
