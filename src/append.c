@@ -59,19 +59,35 @@ static void batch_sleep(struct dwal *log, struct dwal__batch *batch,
         wake_measure(log, batch);
 }
 
+/* Who leaves may be the one whom the role's last holder woke to take it: seen
+ * in the batch after its deadline, or, very late, in the descriptor's next
+ * batch. Counted out before, so that from here on nobody else is misled. */
+static void sleeper_leave(struct dwal *log, uint64_t sequence, bool timed_out) {
+    if (log->options.submit == DWAL_SUBMIT_CALLER &&
+        (timed_out ||
+         atomic_load(&log->sealed) >= sequence + DWAL__BATCH_COUNT))
+        dwal__role_decline(log);
+}
+
 int dwal__wait_sequence(struct dwal *log, struct dwal__batch *batch,
                         uint64_t sequence, int64_t deadline,
                         struct dwal_error *error) {
+    bool slept = false;
     for (;;) {
         bool failed = atomic_load(&log->failed);
-        if (atomic_load(&log->completed) > sequence)
+        if (atomic_load(&log->completed) > sequence) {
+            if (slept)
+                sleeper_leave(log, sequence, false);
             return DWAL_OK;
+        }
         if (failed)
             return dwal__failure_report(log, error);
         int64_t now = deadline == DWAL__NEVER ? 0 : dwal__now_ns();
         if (deadline != DWAL__NEVER && now >= deadline) {
             /* Who only polls notices a log that hangs, too. */
             dwal__watch(log, now);
+            if (slept)
+                sleeper_leave(log, sequence, true);
             return dwal__error_set(error, DWAL_ETIMEDOUT, 0,
                                    "%s: not durable yet", log->path);
         }
@@ -80,6 +96,7 @@ int dwal__wait_sequence(struct dwal *log, struct dwal__batch *batch,
             dwal__role_release(log);
         } else if (!dwal__gather_yield(log, batch, sequence)) {
             batch_sleep(log, batch, sequence, deadline);
+            slept = true;
         }
     }
 }
@@ -108,7 +125,8 @@ int dwal_wait(struct dwal *log, uint64_t lsn, int timeout_ms,
                                "larger than all that dwal_append returned",
                                log->path, (unsigned long long)lsn);
     else if (batch != NULL) {
-        dwal__gather_arrived(log, batch);
+        if (timeout_ms != 0) /* who only looks will not be released */
+            dwal__gather_arrived(log, batch);
         code = dwal__wait_sequence(log, batch, sequence, deadline, error);
     }
     dwal__caller_leave(log);

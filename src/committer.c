@@ -498,6 +498,18 @@ static bool waiter_wake(struct dwal *log) {
     return false;
 }
 
+/* Work that nobody has: for who sleeps in a batch, or for the thread. */
+static void work_hand_on(struct dwal *log) {
+    if (log->options.submit != DWAL_SUBMIT_CALLER || !waiter_wake(log))
+        dwal__committer_kick(log);
+}
+
+void dwal__role_decline(struct dwal *log) {
+    if (atomic_load(&log->role) == 0 && !atomic_load(&log->failed) &&
+        work_left(log))
+        work_hand_on(log);
+}
+
 void dwal__role_release(struct dwal *log) {
     bool witnessed = log->witnessed;
     atomic_store(&log->role, 0);
@@ -507,8 +519,7 @@ void dwal__role_release(struct dwal *log) {
         return;
     }
     if (work_left(log)) {
-        if (log->options.submit != DWAL_SUBMIT_CALLER || !waiter_wake(log))
-            dwal__committer_kick(log);
+        work_hand_on(log);
     } else if (!witnessed && log->options.mark_delay_ms > 0 &&
                !atomic_exchange(&log->mark_armed, true)) {
         dwal__committer_kick(log);

@@ -196,9 +196,12 @@ int dwal_cursor_seek(struct dwal_cursor *cursor, uint64_t lsn,
 void dwal_cursor_close(struct dwal_cursor *cursor) {
     if (cursor == NULL)
         return;
-    if (cursor->reader != NULL)
+    /* In a child of fork() the reader may have threads that do not exist here,
+     * and locks that they held: it is left as it is. */
+    bool ours = cursor->forks == atomic_load(&dwal__forks);
+    if (cursor->reader != NULL && ours)
         dwal__reader_close(cursor->reader);
-    if (cursor->view != NULL)
+    if (cursor->view != NULL && ours)
         dwal__view_release(cursor->view);
     if (cursor->dir >= 0)
         cursor->disk->ops->close(cursor->disk, cursor->dir);

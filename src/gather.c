@@ -196,8 +196,8 @@ static void yields_set(struct dwal *log, int64_t now) {
         if (gather->turns > 0)
             keep(log);
     }
-    bool yields =
-        (gather->way & WAY_YIELD) != 0 && now >= gather->yield_after_ns;
+    bool yields = (gather->way & WAY_YIELD) != 0 &&
+                  way_possible(log, WAY_YIELD, now); /* also with this flush */
     if (yields != atomic_load_explicit(&log->yields, memory_order_relaxed))
         atomic_store_explicit(&log->yields, yields, memory_order_relaxed);
 }

@@ -674,7 +674,9 @@ int dwal_close(struct dwal *log, struct dwal_error *error) {
     int code = dwal__handle_check(log, error);
     if (code != DWAL_OK) {
         /* A child of fork(): its copy of the lock, and nothing else. */
-        log->disk->ops->close(log->disk, log->lock_handle);
+        if (log->lock_handle >= 0)
+            log->disk->ops->close(log->disk, log->lock_handle);
+        log->lock_handle = -1; /* its number may be another file's soon */
         return code;
     }
     if (closing_begin(log)) {

@@ -458,6 +458,8 @@ void dwal__place_wake_all(struct dwal *log);
 bool dwal__role_take(struct dwal *log);
 /* Gives it back and sees to it that somebody goes on if there is work. */
 void dwal__role_release(struct dwal *log);
+/* For who was perhaps woken to take it, and leaves: somebody else goes on. */
+void dwal__role_decline(struct dwal *log);
 
 /* With the role: works until @lsn and @sequence are durable (UINT64_MAX: until
  * nothing is left to do), the log failed, or @deadline. */

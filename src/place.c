@@ -734,11 +734,12 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
 /* The segment in use is older than it should get: leave it, unless it has no
  * records yet. Only appends look at the age [no timer]. */
 static void segment_expire(struct dwal *log, int64_t now) {
+    bool sealed = false;
     pthread_mutex_lock(&log->place_lock);
     if (now >= atomic_load(&log->segment_deadline)) {
         if (!segment_is_new(log)) {
             log->rotate = true;
-            batch_seal(log, DWAL__SEAL_SEGMENT);
+            sealed = batch_seal(log, DWAL__SEAL_SEGMENT);
             atomic_store(&log->segment_deadline, DWAL__NEVER);
         } else {
             atomic_store(
@@ -747,6 +748,10 @@ static void segment_expire(struct dwal *log, int64_t now) {
         }
     }
     pthread_mutex_unlock(&log->place_lock);
+    /* The thread may have looked in the middle of that, and sleep: it would
+     * until an append gets its place in the new segment. */
+    if (sealed)
+        dwal__committer_kick(log);
 }
 
 bool dwal__place_reserve_open(struct dwal *log, const struct dwal__need *need,

@@ -74,5 +74,10 @@ int64_t dwal__watch(struct dwal *log, int64_t now) {
     int64_t file_work = dwal__watch_one(log, &log->file_work, now);
     if (submission < next)
         next = submission;
+    /* What begins after this look, perhaps in the only thread that is awake. */
+    if (log->options.slow_io_ms > 0) {
+        int64_t soon = dwal__deadline(now, log->options.slow_io_ms);
+        next = soon < next ? soon : next;
+    }
     return file_work < next ? file_work : next;
 }

@@ -17,6 +17,7 @@
 #include "src/log.h"
 #include "tests/support/check.h"
 #include "tests/support/fakeaio.h"
+#include "tests/support/simaio.h"
 #include "tests/support/tempdir.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -351,6 +352,105 @@ static void test_submission_hangs(void **state) {
     }
 }
 
+static void told_submitting(void *argument, int level, const char *text) {
+    _Atomic bool *told_of = argument;
+    (void)level;
+    if (strstr(text, "submitting an I/O is under way") != NULL)
+        atomic_store(told_of, true);
+}
+
+/* The only caller went to sleep before the submission began that hangs: it is
+ * told about all the same, while it is under way. */
+static void test_submission_slow_for_one_caller(void **state) {
+    _Atomic bool told_of = false;
+    struct dwal_error error;
+    struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
+    options.io_timeout_ms = 10000;
+    options.slow_io_ms = 20;
+    options.log = told_submitting;
+    options.log_argument = &told_of;
+    gated_ops = dwal__aio_kernel;
+    gated_ops.submit = gated_submit;
+    gated.ops = &gated_ops;
+    struct dwal *log;
+    assert_int_equal(dwal__open_on(dwal__disk_kernel(), &gated, *state,
+                                   &options, &log, &error),
+                     DWAL_OK);
+    uint64_t lsn;
+    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    atomic_store(&gate_shut, true);
+    struct waiter caller = {.log = log};
+    pthread_create(&caller.thread, NULL, waiter_main, &caller);
+    while (!atomic_load(&told_of) && !atomic_load(&log->failed))
+        sched_yield();
+    atomic_store(&gate_shut, false);
+    pthread_join(caller.thread, NULL);
+    assert_true(atomic_load(&told_of));
+    assert_int_equal(caller.code, DWAL_OK);
+    assert_int_equal(dwal_close(log, &error), DWAL_OK);
+}
+
+/* ---- a leader that is not there any more ---- */
+
+#define HANDOVER_ROUNDS 200
+#define HANDOVER_FLUSH_NS (2 * DWAL__NS_PER_MS)
+
+struct leader {
+    struct dwal *log;
+    pthread_t thread;
+    _Atomic int begun, ended;
+};
+
+static void *leader_main(void *argument) {
+    struct leader *leader = argument;
+    for (int i = 0; i < HANDOVER_ROUNDS; i++) {
+        while (atomic_load(&leader->begun) <= i)
+            sched_yield();
+        uint64_t lsn;
+        if (commit(leader->log, &lsn, NULL) == DWAL_OK)
+            atomic_store(&leader->ended, i + 1);
+    }
+    return NULL;
+}
+
+/* A caller leads for as long as its flush takes, another waits for the next
+ * one, and its deadline comes at about the moment when it would have to take
+ * over. Whatever comes first, its record becomes durable without anybody's
+ * doing. */
+static void test_handover_to_who_leaves(void **state) {
+    struct dwal_error error;
+    struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
+    struct leader leader = {0};
+    if (dwal__open_on(dwal__disk_kernel(), simaio_new(HANDOVER_FLUSH_NS),
+                      *state, &options, &leader.log, &error) != DWAL_OK)
+        fail_msg("%s", error.text);
+    pthread_create(&leader.thread, NULL, leader_main, &leader);
+    for (int i = 0; i < HANDOVER_ROUNDS; i++) {
+        int64_t begin = dwal__now_ns();
+        atomic_store(&leader.begun, i + 1);
+        while (atomic_load(&leader.log->in_flight) == 0 &&
+               atomic_load(&leader.ended) <= i)
+            sched_yield();
+        /* So that 1 ms later the flush has just ended, or is about to. */
+        int64_t pause = HANDOVER_FLUSH_NS - DWAL__NS_PER_MS +
+                        (i % 25 - 12) * (DWAL__NS_PER_MS / 200);
+        while (dwal__now_ns() - begin < pause)
+            continue;
+        struct dwal_record record = {.data = "payload", .size = 7};
+        uint64_t lsn;
+        assert_int_equal(dwal_append(leader.log, &record, &lsn, &error),
+                         DWAL_OK);
+        dwal_wait(leader.log, lsn, 1, &error);
+        /* Its I/O timeout would be the end of it, or the test's. */
+        while (dwal_durable_lsn(leader.log) < lsn)
+            sched_yield();
+        while (atomic_load(&leader.ended) <= i)
+            sched_yield();
+    }
+    pthread_join(leader.thread, NULL);
+    assert_int_equal(dwal_close(leader.log, &error), DWAL_OK);
+}
+
 /* ---- many threads, many signals ---- */
 
 struct crowd {
@@ -509,6 +609,50 @@ static void test_fork(void **state) {
         assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
         assert_int_equal(dwal_close(log, &error), DWAL_OK);
     }
+}
+
+static struct dwal_cursor *inherited;
+
+static int child_closes(struct dwal *log, const char *path) {
+    struct dwal_record record;
+    struct dwal_error error;
+    (void)path;
+    CHILD_CHECK(dwal_cursor_next(inherited, &record, &error) == DWAL_EINVAL);
+    CHILD_CHECK(dwal_cursor_seek(inherited, 1, &error) == DWAL_EINVAL);
+    dwal_cursor_close(inherited);
+    /* The second time there is nothing left to give back. */
+    int before = open("/dev/null", O_RDONLY);
+    CHILD_CHECK(dwal_close(log, &error) == DWAL_EINVAL);
+    int reused = open("/dev/null", O_RDONLY);
+    CHILD_CHECK(dwal_close(log, &error) == DWAL_EINVAL);
+    CHILD_CHECK(fcntl(before, F_GETFD) != -1 && fcntl(reused, F_GETFD) != -1);
+    return 0;
+}
+
+/* The parent's cursor has reads in flight, by threads that a child does not
+ * have: it can be closed there all the same. */
+static void test_fork_while_reading(void **state) {
+    struct dwal_error error;
+    struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
+    options.segment_size = 32 * MIB;
+    options.queue_bytes_max = 32 * MIB;
+    struct dwal *log = real_open(*state, &options);
+    static uint8_t bytes[256 << 10];
+    struct dwal_record record = {.data = bytes, .size = sizeof bytes};
+    uint64_t lsn;
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(dwal_append(log, &record, &lsn, &error), DWAL_OK);
+    assert_int_equal(dwal_wait(log, lsn, -1, &error), DWAL_OK);
+    for (int i = 10; i < 60; i += 10) {
+        assert_int_equal(dwal_cursor_open(*state, NULL, &inherited, &error),
+                         DWAL_OK);
+        for (int j = 0; j < i; j++)
+            assert_int_equal(dwal_cursor_next(inherited, &record, &error),
+                             DWAL_OK);
+        assert_int_equal(in_child(child_closes, log, *state), 0);
+        dwal_cursor_close(inherited);
+    }
+    assert_int_equal(dwal_close(log, &error), DWAL_OK);
 }
 
 /* A child that lives on does not keep the log that its parent closed; one that
@@ -672,9 +816,12 @@ int main(void) {
         TEST(test_deadline),
         TEST(test_deadline_noticed_by_polling),
         TEST(test_submission_hangs),
+        TEST(test_submission_slow_for_one_caller),
+        TEST(test_handover_to_who_leaves),
         TEST(test_thousand_threads),
         TEST(test_signals),
         TEST(test_fork),
+        TEST(test_fork_while_reading),
         TEST(test_fork_and_lock),
         TEST(test_orphan_keeps_the_lock),
         TEST(test_two_writers),
