@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 MODEL = Path(__file__).with_name("handover.pml")
-MUTANTS = range(1, 7)
+MUTANTS = range(1, 8)
 SKIP = 77
 
 
