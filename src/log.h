@@ -31,8 +31,8 @@
  *   keeper      directory operations after the first append: its thread alone
  *
  * Lock order: activate_lock, files.lock, place_lock, fail_lock, log_lock,
- * view.lock, metadata_lock; each may be taken alone. The registry's lock (view.c) is taken
- * with none of them held.
+ * view.lock, metadata_lock; each may be taken alone. The registry's lock
+ * (view.c) is taken with none of them held.
  *
  * Pairings of atomics that are not relaxed are explained where they stand; the
  * two that matter most:

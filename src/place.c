@@ -430,7 +430,15 @@ struct dwal__queue dwal__place_queue(struct dwal *log) {
                                 atomic_load(&log->bytes_sealed)};
     struct dwal__batch *batch = atomic_load(&log->open);
     uint64_t state = batch == NULL ? STATE_SEALED : atomic_load(&batch->state);
-    if ((state & STATE_SEALED) == 0 && batch_records(batch, state) > 0) {
+    /* Without place_lock an empty batch may be opened anew between the looks:
+     * then more seems to be left than it had. */
+    bool same =
+        (state & STATE_SEALED) == 0 &&
+        state_records(state) <
+            atomic_load_explicit(&batch->record_room, memory_order_relaxed) &&
+        state_room(state) <=
+            atomic_load_explicit(&batch->room, memory_order_relaxed);
+    if (same) {
         queue.records += batch_records(batch, state);
         queue.bytes += batch_used(batch, state);
     }
