@@ -83,7 +83,7 @@ int dwal__wait_sequence(struct dwal *log, struct dwal__batch *batch,
         if (failed)
             return dwal__failure_report(log, error);
         int64_t now = deadline == DWAL__NEVER ? 0 : dwal__now_ns();
-        if (deadline != DWAL__NEVER && now >= deadline) {
+        if (now >= deadline) {
             /* Who only polls notices a log that hangs, too. */
             dwal__watch(log, now);
             if (slept)

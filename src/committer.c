@@ -422,6 +422,7 @@ static void batch_publish(struct dwal *log, struct dwal__batch *batch) {
     dwal__gather_measured(log, log->reaped_ns - batch->submitted_ns);
     dwal__meter_add(&log->meters->record_bytes,
                     batch->size - DWAL__BATCH_HEADER_SIZE);
+    dwal__meter_add(&log->meters->lsns_completed, batch->lsns);
     dwal__meter_set(&log->meters->watermark_lsn, batch->watermark.lsn);
     atomic_store_explicit(&batch->reaped_ns, log->reaped_ns,
                           memory_order_relaxed);

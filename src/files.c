@@ -430,6 +430,15 @@ static bool prepare_wanted(struct dwal *log, struct wish *wish) {
     return needed && !atomic_load(&log->failed);
 }
 
+/* The segment that was left first, of those that were not taken over yet, in
+ * its place in the list; place_lock held. */
+static struct dwal__segment **left_oldest(struct dwal *log) {
+    struct dwal__segment **at = &log->left;
+    while (*at != NULL && (*at)->next != NULL)
+        at = &(*at)->next;
+    return at;
+}
+
 /* True if a trim up to @trim_lsn lets a segment go: the oldest one, which is
  * the one in use if there is no other. */
 static bool trim_frees(struct dwal__files *files, uint64_t trim_lsn) {
@@ -437,9 +446,7 @@ static bool trim_frees(struct dwal__files *files, uint64_t trim_lsn) {
     if (files->live_count > 0)
         return files->live[0].last_lsn <= trim_lsn;
     pthread_mutex_lock(&log->place_lock);
-    const struct dwal__segment *oldest = log->left;
-    while (oldest != NULL && oldest->next != NULL)
-        oldest = oldest->next;
+    const struct dwal__segment *oldest = *left_oldest(log);
     uint64_t last_lsn = oldest != NULL ? oldest->last_lsn : log->next_lsn - 1;
     pthread_mutex_unlock(&log->place_lock);
     return last_lsn <= trim_lsn;
@@ -518,9 +525,7 @@ static bool left_step(struct dwal__files *files) {
     struct dwal *log = files->log;
     struct dwal__segment *oldest = NULL;
     pthread_mutex_lock(&log->place_lock);
-    struct dwal__segment **at = &log->left;
-    while (*at != NULL && (*at)->next != NULL)
-        at = &(*at)->next;
+    struct dwal__segment **at = left_oldest(log);
     if (*at != NULL && (*at)->last_sequence <= atomic_load(&log->completed)) {
         oldest = *at;
         *at = NULL;

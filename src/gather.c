@@ -37,17 +37,10 @@
 /* Below this a sleep costs more than it saves. */
 #define SLEEP_MIN_NS 100000
 
-/* A trial: so many turns of both ways, of so many batches, the first of which
- * do not count; fewer where flushes are long, and so less noisy and dearer to
- * spend on the worse way. Between trials: few batches at first, then more and
- * more. */
-#define TRIAL_TURNS 8
-#define TURN_BATCHES 20
-#define TURN_UNCOUNTED 4
+/* Where flushes take longer, they are less noisy, and dearer to spend on the
+ * worse way. */
 #define LONG_FLUSH_NS (DWAL__NS_PER_MS * 2 / 5)
-#define LONG_TRIAL_TURNS 4
-#define LONG_TURN_BATCHES 6
-#define LONG_TURN_UNCOUNTED 2
+/* Between trials: few batches at first, then more and more. */
 #define KEEP_BATCHES_MIN 64
 #define KEEP_BATCHES_MAX 4096
 /* Where flushes take longer, sleeping costs nothing in comparison. */
@@ -58,6 +51,12 @@
 #define YIELD_TRUST_NS (DWAL__NS_PER_S / 10)
 #define YIELD_PAUSE_MIN_NS (10 * DWAL__NS_PER_MS)
 #define YIELD_PAUSE_MAX_NS (10 * DWAL__NS_PER_S)
+
+/* A trial: so many turns of both ways, of so many batches, the first of which
+ * do not count. */
+static const struct trial {
+    unsigned turns, batches, uncounted;
+} trial_many = {8, 20, 4}, trial_few = {4, 6, 2};
 
 enum way { WAY_GATHER = 1, WAY_YIELD = 2, WAY_COUNT = 4 };
 
@@ -86,13 +85,11 @@ void dwal__gather_published(struct dwal *log, struct dwal__batch *batch) {
 
 /* ---- choosing ---- */
 
-static bool flush_long(struct dwal *log) {
+static const struct trial *trial_size(struct dwal *log) {
     return atomic_load_explicit(&log->flush_ns, memory_order_relaxed) >
-           LONG_FLUSH_NS;
-}
-
-static unsigned turn_batches(struct dwal *log) {
-    return flush_long(log) ? LONG_TURN_BATCHES : TURN_BATCHES;
+                   LONG_FLUSH_NS
+               ? &trial_few
+               : &trial_many;
 }
 
 /* How many times the rate of @from a rival must have. */
@@ -121,7 +118,7 @@ static void turn_begin(struct dwal *log, unsigned way, unsigned batches) {
     struct dwal__gather *gather = &log->gather;
     gather->way = way;
     gather->batches = batches;
-    gather->uncounted = flush_long(log) ? LONG_TURN_UNCOUNTED : TURN_UNCOUNTED;
+    gather->uncounted = trial_size(log)->uncounted;
     gather->since_ns = 0;
 }
 
@@ -148,10 +145,10 @@ static void trial_begin(struct dwal *log, int64_t now) {
         return;
     }
     gather->rival = rival;
-    gather->turns = flush_long(log) ? LONG_TRIAL_TURNS : TRIAL_TURNS;
+    gather->turns = trial_size(log)->turns;
     for (int i = 0; i < 2; i++)
         gather->tried[i].records = gather->tried[i].ns = 0;
-    turn_begin(log, rival, turn_batches(log));
+    turn_begin(log, rival, trial_size(log)->batches);
 }
 
 static double rate(const struct dwal__gather_tried *tried) {
@@ -172,7 +169,7 @@ static void turn_end(struct dwal *log, int64_t now) {
     if (--gather->turns > 0) {
         turn_begin(log,
                    gather->way == gather->rival ? gather->kept : gather->rival,
-                   turn_batches(log));
+                   trial_size(log)->batches);
         return;
     }
     if (rate(&gather->tried[true]) >
@@ -208,7 +205,7 @@ static unsigned way_choose(struct dwal *log, uint32_t cohort, int64_t now) {
     if (gather->keep_batches == 0) {
         gather->kept = log->options.gather == DWAL_GATHER_OFF ? 0 : WAY_GATHER;
         gather->keep_batches = KEEP_BATCHES_MIN;
-        turn_begin(log, gather->kept, turn_batches(log));
+        turn_begin(log, gather->kept, trial_size(log)->batches);
     }
     /* Another load: what was found out may not hold any more. */
     if (cohort > 4 * gather->cohort || cohort < gather->cohort / 4) {

@@ -32,11 +32,13 @@ enum dwal__seal_why {
 struct dwal__meters {
     /* place_lock */
     _Atomic uint64_t sealed[DWAL__SEAL_COUNT]; /* batches */
+    _Atomic uint64_t lsns_sealed;              /* application records in them */
     _Atomic uint64_t places_waited, places_refused;
     _Atomic uint64_t segments_entered;
 
     /* role */
     _Alignas(64) _Atomic uint64_t record_bytes; /* in batches completed */
+    _Atomic uint64_t lsns_completed;            /* likewise */
     _Atomic uint64_t syncs;
     _Atomic uint64_t watermark_lsn; /* of the last batch completed */
     _Atomic uint64_t gathering;     /* 1: batches wait for callers */

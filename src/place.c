@@ -187,6 +187,7 @@ static bool batch_seal(struct dwal *log, enum dwal__seal_why why) {
     log->end = (struct dwal__position){batch->segment->header.number,
                                        log->segment_offset};
     log->records_sealed += batch->records;
+    dwal__meter_add(&log->meters->lsns_sealed, batch->lsns);
     log->bytes_sealed += batch->padded;
     dwal__meter_add(
         &log->meters->sealed[batch->lsns == 0 ? DWAL__SEAL_SYSTEM : why], 1);

@@ -56,8 +56,11 @@ static void place_read(struct dwal *log, struct dwal_stats *stats) {
         stats->segments_live++;
     for (struct dwal__segment *at = log->left; at != NULL; at = at->next)
         stats->segments_live++;
-    stats->records_system = atomic_load(&log->records_sealed) -
-                            (log->next_lsn - 1 - log->recovery.durable_lsn);
+    /* In the batches that were closed, and in the open one. Not differences of
+     * LSNs, since a cut takes those back. */
+    uint64_t sealed = dwal__meter_get(&log->meters->lsns_sealed);
+    stats->records_appended = sealed + stats->next_lsn - log->next_lsn;
+    stats->records_system = atomic_load(&log->records_sealed) - sealed;
     sync_read(log, stats);
     pthread_mutex_unlock(&log->place_lock);
 }
@@ -94,6 +97,7 @@ static void meters_read(struct dwal *log, struct dwal_stats *stats) {
     struct dwal__meters *meters = log->meters;
     stats->syncs = dwal__meter_get(&meters->syncs);
     stats->record_bytes = dwal__meter_get(&meters->record_bytes);
+    stats->records_durable = dwal__meter_get(&meters->lsns_completed);
     stats->zero_bytes = dwal__meter_get(&meters->zero_bytes);
     stats->appends_waited = dwal__meter_get(&meters->places_waited);
     stats->appends_refused = dwal__meter_get(&meters->places_refused);
@@ -108,16 +112,14 @@ static void meters_read(struct dwal *log, struct dwal_stats *stats) {
         stats->queue_records_peak = stats->queue_records;
     if (stats->queue_bytes_peak < stats->queue_bytes)
         stats->queue_bytes_peak = stats->queue_bytes;
-    stats->watermark_lsn = dwal__meter_get(&meters->watermark_lsn);
-    if (stats->watermark_lsn < log->recovery.watermark.lsn)
-        stats->watermark_lsn = log->recovery.watermark.lsn;
+    stats->watermark_lsn = atomic_load(&log->batches_written) == 0
+                               ? log->recovery.watermark.lsn
+                               : dwal__meter_get(&meters->watermark_lsn);
 }
 
 static void log_read(struct dwal *log, struct dwal_stats *stats) {
     stats->first_lsn = dwal_first_lsn(log);
     stats->epoch = log->epoch;
-    stats->records_appended = stats->next_lsn - 1 - log->recovery.durable_lsn;
-    stats->records_durable = stats->durable_lsn - log->recovery.durable_lsn;
     stats->batches = atomic_load(&log->batches_written);
     stats->written_bytes = atomic_load(&log->bytes_written);
     stats->queue_records_max = log->options.queue_records_max;

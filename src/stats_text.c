@@ -5,6 +5,7 @@
  * or not they fit: so the size needed is always known.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -282,13 +283,6 @@ int dwal_stats_prometheus(struct dwal *log, char *buffer, size_t size,
 
 /* ---- percentiles ---- */
 
-static double square_root(double of) {
-    double root = of > 1 ? of : 1;
-    for (int i = 0; i < 100; i++)
-        root = (root + of / root) / 2;
-    return root;
-}
-
 /* In us, from the upper ends of the buckets. */
 static double deviation(const struct dwal__histogram *histogram, double mean,
                         uint64_t count) {
@@ -301,7 +295,7 @@ static double deviation(const struct dwal__histogram *histogram, double mean,
         double off = (double)upper / 1e3 - mean;
         sum += (double)some * off * off;
     }
-    return count == 0 ? 0 : square_root(sum / (double)count);
+    return count == 0 ? 0 : sqrt(sum / (double)count);
 }
 
 /* The percentile behind @percent: five for each halving of what is left. */

@@ -128,6 +128,39 @@ static void test_commits(void **state) {
     assert_int_equal(dwal_close(log, NULL), DWAL_OK);
 }
 
+/* Counters count what was done, whatever became of the LSNs. */
+static void test_counts_outlive_cuts(void **state) {
+    const struct dwal__aio kernel = {.ops = &dwal__aio_kernel};
+    struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
+    struct dwal *log = log_open(&kernel, *state, &options);
+    for (int i = 0; i < 5; i++)
+        commit(log);
+    assert_int_equal(dwal_cut(log, 2, NULL), DWAL_OK);
+    struct dwal_stats stats = stats_of(log);
+    assert_int_equal(stats.next_lsn, 3);
+    assert_int_equal(stats.durable_lsn, 2);
+    assert_int_equal(stats.watermark_lsn, 2);
+    assert_int_equal(stats.records_appended, 5);
+    assert_int_equal(stats.records_durable, 5);
+    assert_int_equal(stats.records_system, 3); /* two starts and a mark */
+    assert_int_equal(dwal_reset(log, 1000, NULL), DWAL_OK);
+    commit(log);
+    stats = stats_of(log);
+    assert_int_equal(stats.next_lsn, 1001);
+    assert_int_equal(stats.records_appended, 6);
+    assert_int_equal(stats.records_durable, 6);
+    assert_int_equal(stats.records_system, 5);
+    assert_int_equal(dwal_close(log, NULL), DWAL_OK);
+    /* Recovered, then cut below what recovery had found. */
+    log = log_open(&kernel, *state, &options);
+    assert_int_equal(dwal_cut(log, 999, NULL), DWAL_OK);
+    stats = stats_of(log);
+    assert_int_equal(stats.watermark_lsn, 999);
+    assert_int_equal(stats.records_appended, 0);
+    assert_int_equal(stats.records_durable, 0);
+    assert_int_equal(dwal_close(log, NULL), DWAL_OK);
+}
+
 /* Counters begin anew with each open; LSNs go on. */
 static void test_reopened(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
@@ -662,23 +695,15 @@ static void test_percentiles(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_commits),
-        TEST(test_reopened),
-        TEST(test_queue),
-        TEST(test_closed),
-        TEST(test_segments),
-        TEST(test_syncs),
-        TEST(test_sync_auto),
-        TEST(test_waiting),
-        TEST(test_refused),
-        TEST(test_slow),
-        TEST(test_failed),
-        TEST(test_times),
-        TEST(test_crowd),
-        TEST(test_sizes),
-        TEST(test_idle),
-        TEST(test_prometheus),
-        TEST(test_prometheus_of_two),
+        TEST(test_commits),     TEST(test_counts_outlive_cuts),
+        TEST(test_reopened),    TEST(test_queue),
+        TEST(test_closed),      TEST(test_segments),
+        TEST(test_syncs),       TEST(test_sync_auto),
+        TEST(test_waiting),     TEST(test_refused),
+        TEST(test_slow),        TEST(test_failed),
+        TEST(test_times),       TEST(test_crowd),
+        TEST(test_sizes),       TEST(test_idle),
+        TEST(test_prometheus),  TEST(test_prometheus_of_two),
         TEST(test_percentiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
