@@ -13,37 +13,13 @@
 #include "src/log.h"
 #include "tests/support/check.h"
 #include "tests/support/tempdir.h"
+#include "tests/support/testlog.h"
 
 #define SEGMENT (64u << 10)
 
-static struct dwal_options options_small(void) {
-    struct dwal_options options;
-    dwal_options_init(&options);
-    options.create = DWAL_CREATE_IF_ABSENT;
-    options.segment_size = SEGMENT;
-    options.queue_bytes_max = 1 << 20;
-    options.mark_delay_ms = 0;
-    return options;
-}
-
-static struct dwal *log_open(const char *path) {
-    struct dwal *log;
-    struct dwal_error error;
-    struct dwal_options options = options_small();
-    if (dwal_open(path, &options, &log, &error) != DWAL_OK)
-        fail_msg("%s", error.text);
-    return log;
-}
-
-static void log_close(struct dwal *log) {
-    struct dwal_error error;
-    if (dwal_close(log, &error) != DWAL_OK)
-        fail_msg("%s", error.text);
-}
-
-static void done(int code, const struct dwal_error *error) {
-    if (code != DWAL_OK)
-        fail_msg("%d: %s", code, error->text);
+static struct dwal *small_open(const char *path) {
+    struct dwal_options options = log_options(SEGMENT);
+    return log_open(path, &options);
 }
 
 /* A record that says which LSN it was made for, and which writing of it. */
@@ -52,7 +28,7 @@ static void commit(struct dwal *log, uint64_t lsn, uint32_t writing) {
     uint64_t got = 0;
     struct dwal_record record = {
         .data = &lsn, .size = sizeof lsn, .tenant = writing};
-    done(dwal_commit(log, &record, &got, &error), &error);
+    log_done(dwal_commit(log, &record, &got, &error), &error);
     assert_int_equal(got, lsn);
 }
 
@@ -66,7 +42,7 @@ static void meta_set(struct dwal *log, size_t size, uint64_t seed) {
     uint8_t bytes[DWAL_META_SIZE_MAX];
     struct dwal_error error;
     blob_make(bytes, size, seed);
-    done(dwal_meta_set(log, bytes, size, &error), &error);
+    log_done(dwal_meta_set(log, bytes, size, &error), &error);
 }
 
 static void meta_expect(struct dwal *log, size_t size, uint64_t seed) {
@@ -74,7 +50,7 @@ static void meta_expect(struct dwal *log, size_t size, uint64_t seed) {
     struct dwal_error error;
     size_t used = 77;
     blob_make(expected, size, seed);
-    done(dwal_meta_get(log, bytes, sizeof bytes, &used, &error), &error);
+    log_done(dwal_meta_get(log, bytes, sizeof bytes, &used, &error), &error);
     assert_int_equal(used, size);
     assert_memory_equal(bytes, expected, size);
 }
@@ -83,7 +59,7 @@ static void test_meta(void **state) {
     uint8_t bytes[DWAL_META_SIZE_MAX + 1] = {0};
     struct dwal_error error;
     size_t used = 77;
-    struct dwal *log = log_open(*state);
+    struct dwal *log = small_open(*state);
     meta_expect(log, 0, 0);
     assert_int_equal(dwal_meta_set(log, bytes, sizeof bytes, &error),
                      DWAL_EINVAL);
@@ -100,12 +76,12 @@ static void test_meta(void **state) {
     meta_expect(log, DWAL_META_SIZE_MAX, 2);
     assert_int_equal(dwal_durable_lsn(log), 0); /* it has no LSN */
     log_close(log);
-    log = log_open(*state);
+    log = small_open(*state);
     meta_expect(log, DWAL_META_SIZE_MAX, 2);
-    done(dwal_meta_set(log, NULL, 0, &error), &error);
+    log_done(dwal_meta_set(log, NULL, 0, &error), &error);
     meta_expect(log, 0, 0);
     log_close(log);
-    log = log_open(*state);
+    log = small_open(*state);
     meta_expect(log, 0, 0);
     log_close(log);
 }
@@ -114,23 +90,23 @@ static void test_meta(void **state) {
  * with its record go. */
 static void test_meta_stays(void **state) {
     struct dwal_error error;
-    struct dwal *log = log_open(*state);
+    struct dwal *log = small_open(*state);
     meta_set(log, 500, 3);
     for (uint64_t lsn = 1; lsn <= 40; lsn++) {
         commit(log, lsn, 1);
         if (lsn % 8 == 0)
-            done(dwal_rotate(log, &error), &error);
+            log_done(dwal_rotate(log, &error), &error);
         if (lsn == 20)
             meta_set(log, 1000, 4);
     }
-    done(dwal_trim(log, 40, &error), &error);
+    log_done(dwal_trim(log, 40, &error), &error);
     meta_expect(log, 1000, 4);
     log_close(log);
-    log = log_open(*state);
+    log = small_open(*state);
     meta_expect(log, 1000, 4);
     commit(log, 41, 1);
     log_close(log);
-    log = log_open(*state);
+    log = small_open(*state);
     meta_expect(log, 1000, 4);
     assert_int_equal(dwal_first_lsn(log), 40);
     log_close(log);
@@ -164,7 +140,7 @@ static void *setter_main(void *argument) {
 
 /* From several threads at once: one of the last ones stays, whole. */
 static void test_meta_threads(void **state) {
-    struct dwal *log = log_open(*state);
+    struct dwal *log = small_open(*state);
     struct setter setters[4];
     pthread_t threads[4];
     for (uint64_t i = 0; i < 4; i++) {
@@ -180,7 +156,7 @@ static void test_meta_threads(void **state) {
     size_t size, size_again;
     assert_int_equal(dwal_meta_get(log, before, sizeof before, &size, NULL), 0);
     log_close(log);
-    log = log_open(*state);
+    log = small_open(*state);
     assert_int_equal(dwal_meta_get(log, bytes, sizeof bytes, &size_again, NULL),
                      0);
     log_close(log);
@@ -197,7 +173,7 @@ static void test_meta_threads(void **state) {
 
 static void cut(struct dwal *log, uint64_t lsn) {
     struct dwal_error error;
-    done(dwal_cut(log, lsn, &error), &error);
+    log_done(dwal_cut(log, lsn, &error), &error);
     assert_int_equal(dwal_durable_lsn(log), lsn);
 }
 
@@ -207,7 +183,7 @@ static struct dwal_cursor *cursor_open(const char *path, uint64_t lsn) {
     struct dwal_error error;
     dwal_cursor_options_init(&options);
     options.start_lsn = lsn;
-    done(dwal_cursor_open(path, &options, &cursor, &error), &error);
+    log_done(dwal_cursor_open(path, &options, &cursor, &error), &error);
     return cursor;
 }
 
@@ -217,7 +193,7 @@ static void cursor_expect(struct dwal_cursor *cursor, uint64_t first,
     struct dwal_error error;
     struct dwal_record record;
     for (uint64_t lsn = first; lsn <= last; lsn++) {
-        done(dwal_cursor_next(cursor, &record, &error), &error);
+        log_done(dwal_cursor_next(cursor, &record, &error), &error);
         assert_int_equal(record.lsn, lsn);
         assert_int_equal(record.tenant, writing);
         assert_memory_equal(record.data, &lsn, sizeof lsn);
@@ -252,9 +228,9 @@ static void commit_batch(struct dwal *log, uint64_t first, uint64_t count) {
         records[i] = (struct dwal_record){
             .data = &lsns[i], .size = sizeof lsns[i], .tenant = 1};
     }
-    done(dwal_append_batch(log, records, count, &got, &error), &error);
+    log_done(dwal_append_batch(log, records, count, &got, &error), &error);
     assert_int_equal(got, first);
-    done(dwal_wait(log, first + count - 1, -1, &error), &error);
+    log_done(dwal_wait(log, first + count - 1, -1, &error), &error);
 }
 
 /* In the middle of a batch, at its end, at a segment's; reopened or not. */
@@ -264,24 +240,24 @@ static void test_cut(void **state) {
     for (unsigned reopen = 0; reopen < 4; reopen++) {
         char path[4096];
         snprintf(path, sizeof path, "%s/%u", (char *)*state, reopen);
-        struct dwal *log = log_open(path);
+        struct dwal *log = small_open(path);
         commit_many(log, 1, 8, 1);
-        done(dwal_rotate(log, &error), &error);
+        log_done(dwal_rotate(log, &error), &error);
         commit_batch(log, 9, 8); /* 9 to 16 */
-        done(dwal_rotate(log, &error), &error);
+        log_done(dwal_rotate(log, &error), &error);
         commit_batch(log, 17, 14); /* 17 to 30 */
         meta_set(log, 100, 9);
         for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
             if ((reopen & 1) != 0) {
                 log_close(log);
-                log = log_open(path);
+                log = small_open(path);
             }
             cut(log, places[i]);
             assert_int_equal(dwal_wait(log, places[i] + 1, 0, NULL), DWAL_ECUT);
             log_expect(path, 1, places[i], places[i]);
             if ((reopen & 2) != 0) {
                 log_close(log);
-                log = log_open(path);
+                log = small_open(path);
             }
             assert_int_equal(dwal_durable_lsn(log), places[i]);
             meta_expect(log, 100, 9);
@@ -295,14 +271,14 @@ static void test_cut(void **state) {
 
 static void test_cut_limits(void **state) {
     struct dwal_error error;
-    struct dwal *log = log_open(*state);
-    done(dwal_cut(log, 0, &error), &error);
+    struct dwal *log = small_open(*state);
+    log_done(dwal_cut(log, 0, &error), &error);
     assert_int_equal(dwal_cut(log, 1, &error), DWAL_EINVAL);
     commit_many(log, 1, 20, 1);
     assert_int_equal(dwal_cut(log, 21, &error), DWAL_EINVAL);
     assert_int_equal(dwal_cut(log, UINT64_MAX, &error), DWAL_EINVAL);
-    done(dwal_cut(log, 20, &error), &error); /* nothing */
-    done(dwal_trim(log, 11, &error), &error);
+    log_done(dwal_cut(log, 20, &error), &error); /* nothing */
+    log_done(dwal_trim(log, 11, &error), &error);
     assert_int_equal(dwal_cut(log, 9, &error), DWAL_EINVAL);
     assert_int_equal(dwal_reset(log, 10, &error), DWAL_EINVAL);
     assert_int_equal(dwal_reset(log, 0, &error), DWAL_EINVAL);
@@ -321,19 +297,19 @@ static void test_cut_limits(void **state) {
 /* What was dropped is retired, the highest first; what was kept is not. */
 static void test_cut_files(void **state) {
     struct dwal_error error;
-    struct dwal *log = log_open(*state);
+    struct dwal *log = small_open(*state);
     for (uint64_t lsn = 1; lsn <= 30; lsn++) {
         commit(log, lsn, 1);
-        done(dwal_rotate(log, &error), &error);
+        log_done(dwal_rotate(log, &error), &error);
     }
     assert_true(tempdir_count(*state, ".wal") > 30);
     cut(log, 3);
     /* Those of 1, 2 and 3; that of the cut; two prepared ones. */
     assert_true(tempdir_count(*state, ".wal") <= 6);
     commit_many(log, 4, 6, 2);
-    done(dwal_rotate(log, &error), &error);
+    log_done(dwal_rotate(log, &error), &error);
     log_expect(*state, 1, 3, 6);
-    done(dwal_trim(log, 4, &error), &error);
+    log_done(dwal_trim(log, 4, &error), &error);
     assert_true(tempdir_count(*state, ".wal") <= 4);
     log_close(log);
     log_expect(*state, 4, 3, 6);
@@ -341,32 +317,32 @@ static void test_cut_files(void **state) {
 
 static void test_reset(void **state) {
     struct dwal_error error;
-    struct dwal *log = log_open(*state);
-    done(dwal_reset(log, 5, &error), &error); /* of an empty log */
+    struct dwal *log = small_open(*state);
+    log_done(dwal_reset(log, 5, &error), &error); /* of an empty log */
     assert_int_equal(dwal_first_lsn(log), 5);
     assert_int_equal(dwal_durable_lsn(log), 4);
     commit_many(log, 5, 20, 1);
     meta_set(log, 33, 1);
-    done(dwal_reset(log, 8, &error), &error); /* back */
+    log_done(dwal_reset(log, 8, &error), &error); /* back */
     log_expect(*state, 8, 7, 7);
     commit_many(log, 8, 9, 2);
     log_expect(*state, 8, 7, 9);
-    done(dwal_reset(log, 1000, &error), &error); /* and far on */
+    log_done(dwal_reset(log, 1000, &error), &error); /* and far on */
     assert_true(tempdir_count(*state, ".wal") <= 3);
     log_close(log);
-    log = log_open(*state);
+    log = small_open(*state);
     assert_int_equal(dwal_first_lsn(log), 1000);
     assert_int_equal(dwal_durable_lsn(log), 999);
     meta_expect(log, 33, 1);
     commit(log, 1000, 2);
-    done(dwal_reset(log, 1001, &error), &error);
+    log_done(dwal_reset(log, 1001, &error), &error);
     log_expect(*state, 1001, 1000, 1000);
     log_close(log);
-    log = log_open(*state);
-    done(dwal_reset(log, (UINT64_MAX >> 1) - 1, &error), &error);
+    log = small_open(*state);
+    log_done(dwal_reset(log, (UINT64_MAX >> 1) - 1, &error), &error);
     assert_int_equal(dwal_durable_lsn(log), (UINT64_MAX >> 1) - 2);
     log_close(log);
-    log = log_open(*state);
+    log = small_open(*state);
     assert_int_equal(dwal_first_lsn(log), (UINT64_MAX >> 1) - 1);
     log_close(log);
 }
@@ -374,7 +350,7 @@ static void test_reset(void **state) {
 /* A cursor in this process. */
 static void test_cursor_told(void **state) {
     struct dwal_error error;
-    struct dwal *log = log_open(*state);
+    struct dwal *log = small_open(*state);
     commit_many(log, 1, 5, 1);
     struct dwal_cursor *shown = cursor_open(*state, 0);
     struct dwal_cursor *before = cursor_open(*state, 0);
@@ -387,17 +363,17 @@ static void test_cursor_told(void **state) {
     commit_many(log, 6, 12, 2);
     cursor_expect(shown, 1, 0, 1, DWAL_ECUT);
     cursor_expect(before, 6, 12, 2, DWAL_END);
-    done(dwal_cursor_seek(shown, 6, &error), &error);
+    log_done(dwal_cursor_seek(shown, 6, &error), &error);
     cursor_expect(shown, 6, 12, 2, DWAL_END);
-    done(dwal_reset(log, 9, &error), &error);
+    log_done(dwal_reset(log, 9, &error), &error);
     commit_many(log, 9, 20, 3);
     cursor_expect(shown, 1, 0, 1, DWAL_ECUT);
-    done(dwal_cursor_seek(shown, 0, &error), &error);
+    log_done(dwal_cursor_seek(shown, 0, &error), &error);
     cursor_expect(shown, 9, 20, 3, DWAL_END);
-    done(dwal_reset(log, 21, &error), &error);
+    log_done(dwal_reset(log, 21, &error), &error);
     commit(log, 21, 3);
     cursor_expect(shown, 21, 21, 3, DWAL_END); /* it has missed nothing */
-    done(dwal_reset(log, 30, &error), &error);
+    log_done(dwal_reset(log, 30, &error), &error);
     cursor_expect(shown, 1, 0, 1, DWAL_ETRIMMED);
     cut(log, 29);
     dwal_cursor_close(shown);
@@ -414,13 +390,13 @@ static void other_reads(const char *path, int from, int to) {
     write(to, "", 1);
     read(from, &byte, 1); /* cut behind 5, appended 6 to 12 and a mark */
     cursor_expect(cursor, 1, 0, 1, DWAL_ECUT);
-    done(dwal_cursor_seek(cursor, 0, NULL), NULL);
+    log_done(dwal_cursor_seek(cursor, 0, NULL), NULL);
     cursor_expect(cursor, 1, 5, 1, DWAL_OK);
     cursor_expect(cursor, 6, 11, 2, DWAL_END);
     write(to, "", 1);
     read(from, &byte, 1); /* reset to 8 */
     cursor_expect(cursor, 1, 0, 1, DWAL_ECUT);
-    done(dwal_cursor_seek(cursor, 8, NULL), NULL);
+    log_done(dwal_cursor_seek(cursor, 8, NULL), NULL);
     cursor_expect(cursor, 8, 9, 3, DWAL_END);
     write(to, "", 1);
     read(from, &byte, 1); /* reset to 50 */
@@ -439,7 +415,7 @@ static void test_other_process_told(void **state) {
     int down[2], up[2];
     char byte;
     assert_int_equal(pipe(down) | pipe(up), 0);
-    struct dwal *log = log_open(*state);
+    struct dwal *log = small_open(*state);
     commit_many(log, 1, 10, 1);
     pid_t child = fork();
     if (child == 0) {
@@ -450,10 +426,10 @@ static void test_other_process_told(void **state) {
     cut(log, 5);
     commit_many(log, 6, 12, 2);
     turn(down[1], up[0]);
-    done(dwal_reset(log, 8, &error), &error);
+    log_done(dwal_reset(log, 8, &error), &error);
     commit_many(log, 8, 10, 3);
     turn(down[1], up[0]);
-    done(dwal_reset(log, 50, &error), &error);
+    log_done(dwal_reset(log, 50, &error), &error);
     assert_int_equal(write(down[1], "", 1), 1);
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -504,7 +480,7 @@ static void cuts_make(struct dwal *log) {
         int code = i % 10 == 9   ? dwal_trim(log, lsn + 1, &error)
                    : i % 10 == 4 ? dwal_reset(log, lsn + 1, &error)
                                  : dwal_cut(log, lsn, &error);
-        done(code, &error);
+        log_done(code, &error);
         uint64_t waited = dwal_durable_lsn(log) + 1;
         code = dwal_wait(log, waited, -1, &error);
         assert_true(code == DWAL_OK || code == DWAL_ECUT ||
@@ -520,7 +496,7 @@ static void appended_expect(const char *path, const struct appender *appenders,
     struct dwal_record record;
     unsigned found = 0;
     for (uint64_t lsn = first; lsn <= last; lsn++) {
-        done(dwal_cursor_next(cursor, &record, &error), &error);
+        log_done(dwal_cursor_next(cursor, &record, &error), &error);
         assert_int_equal(record.lsn, lsn);
         found += appenders[record.tenant].lsns[record.shard] == lsn;
     }
@@ -530,11 +506,11 @@ static void appended_expect(const char *path, const struct appender *appenders,
 }
 
 static void cut_among_appends(const char *path, int submit) {
-    struct dwal_options options = options_small();
+    struct dwal_options options = log_options(SEGMENT);
     struct dwal_error error;
     struct dwal *log;
     options.submit = submit;
-    done(dwal_open(path, &options, &log, &error), &error);
+    log_done(dwal_open(path, &options, &log, &error), &error);
     static struct appender appenders[APPENDERS];
     pthread_t threads[APPENDERS];
     _Atomic bool cutting = true;
@@ -571,7 +547,7 @@ static void test_cut_among_appends(void **state) {
 static void test_cut_start_damaged(void **state) {
     pid_t child = fork();
     if (child == 0) {
-        struct dwal *log = log_open(*state);
+        struct dwal *log = small_open(*state);
         commit_many(log, 1, 9, 1);
         cut(log, 5);
         _exit(0); /* no close */
@@ -589,7 +565,7 @@ static void test_cut_start_damaged(void **state) {
     byte ^= 0x10;
     assert_int_equal(pwrite(file, &byte, 1, 4096 + 200), 1);
     close(file);
-    struct dwal_options options = options_small();
+    struct dwal_options options = log_options(SEGMENT);
     struct dwal *log;
     assert_int_equal(dwal_open(*state, &options, &log, NULL), DWAL_ECORRUPT);
 }
@@ -718,7 +694,7 @@ static void dying_run(const char *path) {
     dying_aio_ops.submit = dying_submit;
     static struct dwal__disk disk = {.ops = &dying_ops};
     struct dwal__aio aio = {.ops = &dying_aio_ops};
-    struct dwal_options options = options_small();
+    struct dwal_options options = log_options(SEGMENT);
     options.sync = DWAL_SYNC_DSYNC; /* nothing to be measured */
     struct dwal *log;
     if (dwal__open_on(&disk, &aio, path, &options, &log, NULL) != DWAL_OK)
@@ -740,7 +716,7 @@ static bool model_fits(const char *path, uint64_t done_steps) {
         for (uint64_t again = step_count(i); again > 0 && done_steps > 0;
              again--, done_steps--)
             model_step(&model, i);
-    struct dwal *log = log_open(path);
+    struct dwal *log = small_open(path);
     uint8_t bytes[DWAL_META_SIZE_MAX], expected[DWAL_META_SIZE_MAX];
     size_t size = 0;
     dwal_meta_get(log, bytes, sizeof bytes, &size, NULL);
@@ -763,7 +739,7 @@ static bool model_fits(const char *path, uint64_t done_steps) {
 /* A process that dies before its n-th write, rename or removal, for every n:
  * the log is as before the call that was under way, or as after it. */
 static void test_killed_at_every_write(void **state) {
-    struct dwal_options options = options_small();
+    struct dwal_options options = log_options(SEGMENT);
     progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE,
                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(progress != MAP_FAILED);

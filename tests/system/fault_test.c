@@ -13,32 +13,18 @@
 #include "tests/support/check.h"
 #include "tests/support/fakeaio.h"
 #include "tests/support/tempdir.h"
+#include "tests/support/testlog.h"
 
 static struct dwal_options options_small(int submit, int sync) {
-    struct dwal_options options;
-    dwal_options_init(&options);
-    options.create = DWAL_CREATE_IF_ABSENT;
-    options.segment_size = 256 << 10;
-    options.queue_bytes_max = 1 << 20;
-    options.mark_delay_ms = 0;
+    struct dwal_options options = log_options(256 << 10);
     options.submit = submit;
     options.sync = sync;
     return options;
 }
 
-static struct dwal *log_open(const char *path,
-                             const struct dwal_options *options) {
-    struct dwal *log;
-    struct dwal_error error;
-    if (dwal__open_on(dwal__disk_kernel(), fakeaio_new(), path, options, &log,
-                      &error) != DWAL_OK)
-        fail_msg("%s", error.text);
-    return log;
-}
-
-static int commit(struct dwal *log, uint64_t *lsn, struct dwal_error *error) {
-    struct dwal_record record = {.data = "payload", .size = 7};
-    return dwal_commit(log, &record, lsn, error);
+static struct dwal *fake_open(const char *path,
+                              const struct dwal_options *options) {
+    return log_open_on(fakeaio_new(), path, options);
 }
 
 static void append(struct dwal *log, uint64_t expected) {
@@ -57,7 +43,7 @@ static void failed_check(struct dwal *log, const char *path,
     struct dwal_error error;
     uint64_t lsn = 99;
     assert_int_equal(dwal_durable_lsn(log), durable);
-    assert_int_equal(commit(log, &lsn, &error), DWAL_EFAILED);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_EFAILED);
     assert_int_equal(lsn, 99);
     assert_int_equal(dwal_rotate(log, &error), DWAL_EFAILED);
     assert_int_equal(dwal_trim(log, durable, &error), DWAL_EFAILED);
@@ -65,11 +51,11 @@ static void failed_check(struct dwal *log, const char *path,
         assert_int_equal(dwal_wait(log, durable, 0, &error), DWAL_OK);
     assert_int_equal(dwal_durable_lsn(log), durable);
     assert_int_equal(dwal_close(log, &error), DWAL_EFAILED);
-    log = log_open(path, options);
+    log = fake_open(path, options);
     assert_true(dwal_durable_lsn(log) >= durable);
     assert_true(dwal_durable_lsn(log) <= at_most);
     uint64_t next = dwal_durable_lsn(log) + 1;
-    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
     assert_int_equal(lsn, next);
     assert_int_equal(dwal_close(log, &error), DWAL_OK);
 }
@@ -99,14 +85,14 @@ static void write_faults(const char *path, int submit, int sync) {
         uint64_t lsn;
         snprintf(dir, sizeof dir, "%s/%zu", path, i);
         struct dwal_options options = options_small(submit, sync);
-        struct dwal *log = log_open(dir, &options);
+        struct dwal *log = fake_open(dir, &options);
         for (uint64_t at = 1; at <= 3; at++)
-            assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+            assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
         if (faults[i].drop)
             fakeaio_drop(FAKEAIO_WRITE, 1, faults[i].result);
         else
             fakeaio_fail(FAKEAIO_WRITE, 1, faults[i].result);
-        check_that(commit(log, &lsn, &error) == DWAL_EFAILED, "%s",
+        check_that(log_commit(log, &lsn, &error) == DWAL_EFAILED, "%s",
                    faults[i].what);
         assert_int_equal(lsn, 4);
         assert_non_null(strstr(error.text, "offset"));
@@ -132,12 +118,12 @@ static void test_sync_failed_is_not_retried(void **state) {
         uint64_t lsn;
         snprintf(dir, sizeof dir, "%s/%d", (const char *)*state, submit);
         struct dwal_options options = options_small(submit, DWAL_SYNC_FDSYNC);
-        struct dwal *log = log_open(dir, &options);
-        assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+        struct dwal *log = fake_open(dir, &options);
+        assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
         assert_int_equal(fakeaio_counts().syncs_with_unreaped_writes, 0);
         unsigned before = fakeaio_counts().syncs;
         fakeaio_fail(FAKEAIO_SYNC, 1, -EIO);
-        assert_int_equal(commit(log, &lsn, &error), DWAL_EFAILED);
+        assert_int_equal(log_commit(log, &lsn, &error), DWAL_EFAILED);
         assert_int_equal(dwal_wait(log, 2, -1, &error), DWAL_EFAILED);
         assert_int_equal(fakeaio_counts().syncs, before + 1);
         failed_check(log, dir, &options, 1, 2);
@@ -149,13 +135,13 @@ static void test_submit_refused(void **state) {
     uint64_t lsn;
     struct dwal_options options =
         options_small(DWAL_SUBMIT_THREAD, DWAL_SYNC_DSYNC);
-    struct dwal *log = log_open(*state, &options);
-    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    struct dwal *log = fake_open(*state, &options);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
     /* Short of requests: tried again, nothing had been submitted. */
     fakeaio_fail_submit(1, -EAGAIN);
-    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
     fakeaio_fail_submit(1, -EBADF);
-    assert_int_equal(commit(log, &lsn, &error), DWAL_EFAILED);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_EFAILED);
     failed_check(log, *state, &options, 2, 3);
 }
 
@@ -166,9 +152,9 @@ static void test_each_batch_its_own_result(void **state) {
     struct dwal_error error;
     struct dwal_options options =
         options_small(DWAL_SUBMIT_THREAD, DWAL_SYNC_DSYNC);
-    struct dwal *log = log_open(*state, &options);
+    struct dwal *log = fake_open(*state, &options);
     uint64_t lsn;
-    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
     fakeaio_hold();
     append(log, 2); /* goes out alone … */
     fakeaio_wait_held(1);
@@ -190,9 +176,9 @@ static void test_prefix_stops_at_a_hole(void **state) {
     struct dwal_options options =
         options_small(DWAL_SUBMIT_THREAD, DWAL_SYNC_DSYNC);
     options.batch_bytes_max = 4096;
-    struct dwal *log = log_open(*state, &options);
+    struct dwal *log = fake_open(*state, &options);
     uint64_t lsn;
-    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
     fakeaio_hold();
     append(log, 2);
     fakeaio_wait_held(1);
@@ -209,7 +195,7 @@ static void test_prefix_stops_at_a_hole(void **state) {
     assert_int_equal(dwal_durable_lsn(log), 2);
     assert_int_equal(dwal_close(log, &error), DWAL_EFAILED);
     /* What lies behind the hole is not brought back. */
-    log = log_open(*state, &options);
+    log = fake_open(*state, &options);
     assert_int_equal(dwal_durable_lsn(log), 2);
     assert_int_equal(dwal_close(log, &error), DWAL_OK);
 }
@@ -226,7 +212,7 @@ struct waiter {
 static void *waiter_main(void *argument) {
     struct waiter *waiter = argument;
     uint64_t lsn;
-    waiter->code = commit(waiter->log, &lsn, &waiter->error);
+    waiter->code = log_commit(waiter->log, &lsn, &waiter->error);
     return NULL;
 }
 
@@ -237,9 +223,9 @@ static void hang(const char *path, int submit) {
     struct dwal_options options = options_small(submit, DWAL_SYNC_DSYNC);
     options.io_timeout_ms = 100;
     options.slow_io_ms = 20;
-    struct dwal *log = log_open(path, &options);
+    struct dwal *log = fake_open(path, &options);
     uint64_t lsn;
-    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
     fakeaio_hold();
     struct waiter waiters[4];
     for (int i = 0; i < 4; i++) {
@@ -287,12 +273,12 @@ static void test_failed_while_leading(void **state) {
     struct dwal_error error;
     struct dwal_options options =
         options_small(DWAL_SUBMIT_CALLER, DWAL_SYNC_DSYNC);
-    struct dwal *log = log_open(*state, &options);
+    struct dwal *log = fake_open(*state, &options);
     uint64_t lsn;
-    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
     fakeaio_hold();
     fakeaio_after_submit(fail_now, log);
-    assert_int_equal(commit(log, &lsn, &error), DWAL_EFAILED);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_EFAILED);
     fakeaio_release();
     failed_check(log, *state, &options, 1, 2);
 }
@@ -306,8 +292,8 @@ static void test_wait_times_out(void **state) {
         uint64_t lsn;
         snprintf(dir, sizeof dir, "%s/%d", (const char *)*state, submit);
         struct dwal_options options = options_small(submit, DWAL_SYNC_DSYNC);
-        struct dwal *log = log_open(dir, &options);
-        assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+        struct dwal *log = fake_open(dir, &options);
+        assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
         fakeaio_hold();
         append(log, 2);
         assert_int_equal(dwal_wait(log, 2, 30, &error), DWAL_ETIMEDOUT);
@@ -332,10 +318,10 @@ static void test_backpressure(void **state) {
         options.append_timeout_ms = 0;
         if (by_records)
             options.queue_records_max = 100;
-        struct dwal *log = log_open(dir, &options);
+        struct dwal *log = fake_open(dir, &options);
         uint64_t lsn;
         /* The first needs a segment: no limit for that one. */
-        while (commit(log, &lsn, &error) == DWAL_EAGAIN)
+        while (log_commit(log, &lsn, &error) == DWAL_EAGAIN)
             sched_yield();
         fakeaio_hold();
         struct dwal_record record = {.data = bytes, .size = sizeof bytes};
@@ -362,9 +348,9 @@ static void test_followers_share_a_write(void **state) {
     struct dwal_error error;
     struct dwal_options options =
         options_small(DWAL_SUBMIT_THREAD, DWAL_SYNC_DSYNC);
-    struct dwal *log = log_open(*state, &options);
+    struct dwal *log = fake_open(*state, &options);
     uint64_t lsn;
-    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
     fakeaio_hold();
     append(log, 2);
     fakeaio_wait_held(1);
@@ -385,10 +371,10 @@ static void test_mark_once(void **state) {
         snprintf(dir, sizeof dir, "%s/%d", (const char *)*state, submit);
         struct dwal_options options = options_small(submit, DWAL_SYNC_DSYNC);
         options.mark_delay_ms = 1;
-        struct dwal *log = log_open(dir, &options);
+        struct dwal *log = fake_open(dir, &options);
         uint64_t lsn;
         for (unsigned round = 1; round <= 3; round++) {
-            assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+            assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
             /* The mark is the write after the commit's; wait for it to be
              * durable, as seen in the log's view. */
             while (!atomic_load(&log->thread_idle) ||
@@ -426,16 +412,16 @@ static void test_close_waits_for_a_slow_sync(void **state) {
     struct dwal_options options =
         options_small(DWAL_SUBMIT_THREAD, DWAL_SYNC_DSYNC);
     struct dwal__disk disk = {&slow_ops};
-    struct dwal *log = log_open(*state, &options);
+    struct dwal *log = fake_open(*state, &options);
     uint64_t lsn;
-    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
     assert_int_equal(dwal_close(log, &error), DWAL_OK);
     slow_ops = *dwal__disk_kernel()->ops;
     slow_ops.dir_sync = slow_dir_sync;
     assert_int_equal(
         dwal__open_on(&disk, fakeaio_new(), *state, &options, &log, &error),
         DWAL_OK);
-    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
     /* The keeper is done: the next it does is for the rotation. */
     unsigned prepared;
     do {
@@ -458,14 +444,14 @@ static void test_failed_log_refuses_at_once(void **state) {
     struct dwal_error error;
     struct dwal_options options =
         options_small(DWAL_SUBMIT_CALLER, DWAL_SYNC_DSYNC);
-    struct dwal *log = log_open(*state, &options);
+    struct dwal *log = fake_open(*state, &options);
     uint64_t lsn;
-    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
     fakeaio_drop(FAKEAIO_WRITE, 1, -EIO);
-    assert_int_equal(commit(log, &lsn, &error), DWAL_EFAILED);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_EFAILED);
     unsigned writes = fakeaio_counts().writes;
     for (int i = 0; i < 100; i++)
-        assert_int_equal(commit(log, &lsn, &error), DWAL_EFAILED);
+        assert_int_equal(log_commit(log, &lsn, &error), DWAL_EFAILED);
     assert_int_equal(fakeaio_counts().writes, writes);
     assert_int_equal(dwal_close(log, &error), DWAL_EFAILED);
     assert_int_equal(fakeaio_counts().writes, writes);

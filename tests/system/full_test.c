@@ -15,6 +15,7 @@
 #include "src/dwal.h"
 #include "tests/support/check.h"
 #include "tests/support/smallfs.h"
+#include "tests/support/testlog.h"
 
 static char mounted[4096];
 static char log_path[4200];
@@ -24,20 +25,6 @@ static void told(void *argument, int level, const char *text) {
     (void)level;
     if (strstr(text, "is under way for") != NULL)
         atomic_fetch_add((_Atomic unsigned *)argument, 1);
-}
-
-static struct dwal *log_open(const struct dwal_options *options) {
-    struct dwal *log;
-    struct dwal_error error;
-    if (dwal_open(log_path, options, &log, &error) != DWAL_OK)
-        fail_msg("%s", error.text);
-    return log;
-}
-
-static void log_close(struct dwal *log) {
-    struct dwal_error error;
-    if (dwal_close(log, &error) != DWAL_OK)
-        fail_msg("%s", error.text);
 }
 
 /* ---- a full disk ---- */
@@ -145,7 +132,7 @@ static void full(enum smallfs_kind kind, unsigned mib, uint64_t segment_size) {
     options.create = DWAL_CREATE_IF_ABSENT;
     options.segment_size = segment_size;
     smallfs_fill(mounted, 3 * segment_size);
-    struct dwal *log = log_open(&options);
+    struct dwal *log = log_open(log_path, &options);
     assert_true(until_full(log) > 2 * segment_size / RECORD_SIZE);
     smallfs_fill(mounted, UINT64_MAX); /* others take the rest */
     all_read(log);
@@ -161,7 +148,7 @@ static void full(enum smallfs_kind kind, unsigned mib, uint64_t segment_size) {
     log_close(log);
     checked();
     smallfs_fill(mounted, UINT64_MAX);
-    log = log_open(&options);
+    log = log_open(log_path, &options);
     all_read(log);
     uint64_t lsn;
     assert_int_equal(commit(log, &lsn, &error), DWAL_ENOSPC);
@@ -176,7 +163,7 @@ static void full(enum smallfs_kind kind, unsigned mib, uint64_t segment_size) {
     for (int round = 0; round < 8; round++) {
         crash_full(&options);
         smallfs_fill(mounted, UINT64_MAX);
-        log = log_open(&options);
+        log = log_open(log_path, &options);
         all_read(log);
         trim_some(log);
         assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
@@ -185,7 +172,7 @@ static void full(enum smallfs_kind kind, unsigned mib, uint64_t segment_size) {
     }
 
     /* Space alone is enough, without a restart. */
-    log = log_open(&options);
+    log = log_open(log_path, &options);
     until_full(log);
     smallfs_unfill(mounted);
     for (int i = 0; i < 20; i++)
@@ -197,7 +184,7 @@ static void full(enum smallfs_kind kind, unsigned mib, uint64_t segment_size) {
 
     /* All of it may go. */
     smallfs_fill(mounted, UINT64_MAX);
-    log = log_open(&options);
+    log = log_open(log_path, &options);
     assert_int_equal(dwal_trim(log, dwal_durable_lsn(log) + 1, &error),
                      DWAL_OK);
     assert_true(until_full(log) > segment_size / 2 / RECORD_SIZE);
@@ -232,7 +219,7 @@ static void test_no_room_to_create(void **state) {
     assert_int_equal(dwal_open(log_path, &options, &log, &error), DWAL_ENOSPC);
     assert_non_null(strstr(error.text, "no room for 4 files of 327680 bytes"));
     options.segment_size = 192 << 10;
-    log = log_open(&options);
+    log = log_open(log_path, &options);
     uint64_t lsn;
     assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
     log_close(log);
@@ -280,7 +267,7 @@ static void frozen(int preset) {
     options.slow_io_ms = 50;
     options.log = told;
     options.log_argument = &slow;
-    struct dwal *log = log_open(&options);
+    struct dwal *log = log_open(log_path, &options);
     struct waiter waiters[4] = {0};
     struct dwal_record record = {.data = "payload", .size = 7};
     assert_int_equal(dwal_commit(log, &record, NULL, &error), DWAL_OK);

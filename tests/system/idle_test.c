@@ -12,22 +12,16 @@
 #include "src/dwal.h"
 #include "tests/support/check.h"
 #include "tests/support/tempdir.h"
+#include "tests/support/testlog.h"
 
 #define TMPFS 0x01021994
 
-static struct dwal *log_open(const char *path, uint64_t segment_size,
-                             int submit) {
-    struct dwal_options options;
-    struct dwal *log;
-    struct dwal_error error;
-    dwal_options_init(&options);
-    options.create = DWAL_CREATE_IF_ABSENT;
-    options.segment_size = segment_size;
+static struct dwal *marking_open(const char *path, uint64_t segment_size,
+                                 int submit) {
+    struct dwal_options options = log_options(segment_size);
     options.submit = submit;
     options.mark_delay_ms = 5;
-    if (dwal_open(path, &options, &log, &error) != DWAL_OK)
-        fail_msg("%s", error.text);
-    return log;
+    return log_open(path, &options);
 }
 
 /* Times that threads of this process other than the caller gave up or lost
@@ -63,7 +57,7 @@ static void test_idle_does_nothing(void **state) {
     char path[4200];
     for (int i = 0; i < 8; i++) {
         snprintf(path, sizeof path, "%s/%d", (const char *)*state, i);
-        logs[i] = log_open(path, 1 << 20, i % 2);
+        logs[i] = marking_open(path, 1 << 20, i % 2);
         struct dwal_record record = {.data = "x", .size = 1};
         if (i < 6) /* two are only opened */
             assert_int_equal(dwal_commit(logs[i], &record, NULL, NULL),
@@ -114,7 +108,7 @@ static void test_page_cache_stays_out(void **state) {
                       (const char *)*state);
         skip();
     }
-    struct dwal *log = log_open(*state, 4 << 20, 0);
+    struct dwal *log = marking_open(*state, 4 << 20, 0);
     static uint8_t payload[60000];
     struct dwal_record record = {.data = payload, .size = sizeof payload};
     for (int i = 0; i < 500; i++)
@@ -127,7 +121,8 @@ static void test_page_cache_stays_out(void **state) {
     dwal_cursor_close(cursor);
     assert_int_equal(dwal_close(log, NULL), DWAL_OK);
     /* And opened once more, which reads everything. */
-    assert_int_equal(dwal_close(log_open(*state, 4 << 20, 0), NULL), DWAL_OK);
+    assert_int_equal(dwal_close(marking_open(*state, 4 << 20, 0), NULL),
+                     DWAL_OK);
     size_t cached = 0;
     DIR *dir = opendir(*state);
     assert_non_null(dir);

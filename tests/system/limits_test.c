@@ -19,42 +19,19 @@
 #include "tests/support/fakeaio.h"
 #include "tests/support/simaio.h"
 #include "tests/support/tempdir.h"
+#include "tests/support/testlog.h"
 
 #define MIB (UINT64_C(1) << 20)
 
 static struct dwal_options options_small(int submit) {
-    struct dwal_options options;
-    dwal_options_init(&options);
-    options.create = DWAL_CREATE_IF_ABSENT;
-    options.segment_size = MIB;
-    options.queue_bytes_max = MIB;
-    options.mark_delay_ms = 0;
+    struct dwal_options options = log_options(MIB);
     options.submit = submit;
     return options;
 }
 
 static struct dwal *fake_open(const char *path,
                               const struct dwal_options *options) {
-    struct dwal *log;
-    struct dwal_error error;
-    if (dwal__open_on(dwal__disk_kernel(), fakeaio_new(), path, options, &log,
-                      &error) != DWAL_OK)
-        fail_msg("%s", error.text);
-    return log;
-}
-
-static struct dwal *real_open(const char *path,
-                              const struct dwal_options *options) {
-    struct dwal *log;
-    struct dwal_error error;
-    if (dwal_open(path, options, &log, &error) != DWAL_OK)
-        fail_msg("%s", error.text);
-    return log;
-}
-
-static int commit(struct dwal *log, uint64_t *lsn, struct dwal_error *error) {
-    struct dwal_record record = {.data = "payload", .size = 7};
-    return dwal_commit(log, &record, lsn, error);
+    return log_open_on(fakeaio_new(), path, options);
 }
 
 /* ---- backpressure ---- */
@@ -119,7 +96,7 @@ static void backpressure(const char *path, uint64_t bytes_max,
     options.append_timeout_ms = append_timeout_ms;
     struct dwal *log = fake_open(path, &options);
     uint64_t lsn;
-    while (commit(log, &lsn, &error) == DWAL_EAGAIN)
+    while (log_commit(log, &lsn, &error) == DWAL_EAGAIN)
         sched_yield(); /* the first one waits for a segment */
     struct producer producers[8];
     _Atomic bool stop = false;
@@ -189,7 +166,7 @@ static void *waiter_main(void *argument) {
     struct waiter *waiter = argument;
     waiter->code =
         waiter->lsn == 0
-            ? commit(waiter->log, &waiter->lsn, &waiter->error)
+            ? log_commit(waiter->log, &waiter->lsn, &waiter->error)
             : dwal_wait(waiter->log, waiter->lsn, -1, &waiter->error);
     waiter->ended_ns = dwal__now_ns();
     return NULL;
@@ -222,7 +199,7 @@ static bool deadline_kept(const char *path, int submit) {
     options.log_argument = &story;
     struct dwal *log = fake_open(path, &options);
     uint64_t lsn;
-    if (commit(log, &lsn, &error) != DWAL_OK)
+    if (log_commit(log, &lsn, &error) != DWAL_OK)
         fail_msg("%s", error.text);
     fakeaio_hold();
     int64_t begin = dwal__now_ns();
@@ -249,7 +226,7 @@ static bool deadline_kept(const char *path, int submit) {
     assert_true(atomic_load(&story.slow_ns) - begin >= 100 * DWAL__NS_PER_MS);
     assert_int_equal(atomic_load(&story.late), 1);
     int64_t refused = dwal__now_ns();
-    assert_int_equal(commit(log, &lsn, &error), DWAL_EFAILED);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_EFAILED);
     kept &= dwal__now_ns() - refused < 100 * DWAL__NS_PER_MS;
     int64_t closed = dwal__now_ns();
     assert_int_equal(dwal_close(log, &error), DWAL_EFAILED);
@@ -281,7 +258,7 @@ static void test_deadline_noticed_by_polling(void **state) {
     struct dwal *log = fake_open(*state, &options);
     uint64_t lsn;
     int code;
-    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
     fakeaio_hold();
     struct dwal_record record = {.data = "payload", .size = 7};
     assert_int_equal(dwal_append(log, &record, &lsn, &error), DWAL_OK);
@@ -330,7 +307,7 @@ static void test_submission_hangs(void **state) {
                                        &options, &log, &error),
                          DWAL_OK);
         uint64_t lsn;
-        if (commit(log, &lsn, &error) != DWAL_OK)
+        if (log_commit(log, &lsn, &error) != DWAL_OK)
             fail_msg("%s", error.text);
         atomic_store(&gate_reached, false);
         atomic_store(&gate_shut, true);
@@ -382,7 +359,7 @@ static void test_submission_slow_for_one_caller(void **state) {
                                    &options, &log, &error),
                      DWAL_OK);
     uint64_t lsn;
-    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
     atomic_store(&gate_shut, true);
     struct waiter caller = {.log = log};
     pthread_create(&caller.thread, NULL, waiter_main, &caller);
@@ -412,7 +389,7 @@ static void *leader_main(void *argument) {
         while (atomic_load(&leader->begun) <= i)
             sched_yield();
         uint64_t lsn;
-        if (commit(leader->log, &lsn, NULL) == DWAL_OK)
+        if (log_commit(leader->log, &lsn, NULL) == DWAL_OK)
             atomic_store(&leader->ended, i + 1);
     }
     return NULL;
@@ -469,7 +446,7 @@ static void *crowd_main(void *argument) {
     struct dwal_error error;
     for (int i = 0; i < 5; i++) {
         uint64_t lsn;
-        if (commit(crowd->log, &lsn, &error) != DWAL_OK ||
+        if (log_commit(crowd->log, &lsn, &error) != DWAL_OK ||
             lsn > dwal_durable_lsn(crowd->log))
             atomic_fetch_add(&crowd->wrong, 1);
     }
@@ -482,7 +459,7 @@ static void crowd_run(const char *path, int submit, int count) {
     /* A machine may be slow; this is not about deadlines. */
     options.append_timeout_ms = 240000;
     options.io_timeout_ms = 240000;
-    struct crowd crowd = {.log = real_open(path, &options)};
+    struct crowd crowd = {.log = log_open(path, &options)};
     uint64_t before = dwal_durable_lsn(crowd.log);
     pthread_t *threads = calloc((size_t)count, sizeof *threads);
     pthread_attr_t attributes;
@@ -573,7 +550,7 @@ static int in_child(int (*body)(struct dwal *log, const char *path),
 static int child_uses(struct dwal *log, const char *path) {
     struct dwal_error error;
     uint64_t lsn = 99;
-    CHILD_CHECK(commit(log, &lsn, &error) == DWAL_EINVAL && lsn == 99);
+    CHILD_CHECK(log_commit(log, &lsn, &error) == DWAL_EINVAL && lsn == 99);
     CHILD_CHECK(strstr(error.text, path) != NULL);
     CHILD_CHECK(dwal_wait(log, 1, -1, &error) == DWAL_EINVAL);
     CHILD_CHECK(dwal_rotate(log, &error) == DWAL_EINVAL);
@@ -606,12 +583,12 @@ static void test_fork(void **state) {
     struct dwal_error error;
     for (int submit = 0; submit <= 1; submit++) {
         struct dwal_options options = options_small(submit);
-        struct dwal *log = real_open(*state, &options);
+        struct dwal *log = log_open(*state, &options);
         uint64_t lsn;
         for (int i = 0; i < 3; i++)
-            assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+            assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
         assert_int_equal(in_child(child_uses, log, *state), 0);
-        assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+        assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
         assert_int_equal(dwal_close(log, &error), DWAL_OK);
     }
 }
@@ -641,7 +618,7 @@ static void test_fork_while_reading(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
     options.segment_size = 32 * MIB;
     options.queue_bytes_max = 32 * MIB;
-    struct dwal *log = real_open(*state, &options);
+    struct dwal *log = log_open(*state, &options);
     static uint8_t bytes[256 << 10];
     struct dwal_record record = {.data = bytes, .size = sizeof bytes};
     uint64_t lsn;
@@ -665,8 +642,8 @@ static void test_fork_while_reading(void **state) {
 static void test_fork_and_lock(void **state) {
     struct dwal_error error;
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
-    struct dwal *log = real_open(*state, &options);
-    assert_int_equal(commit(log, NULL, &error), DWAL_OK);
+    struct dwal *log = log_open(*state, &options);
+    assert_int_equal(log_commit(log, NULL, &error), DWAL_OK);
     int pipes[2];
     assert_int_equal(pipe(pipes), 0);
     pid_t pid = fork();
@@ -699,7 +676,7 @@ static int child_leaves_a_child(struct dwal *log, const char *path) {
 static void test_orphan_keeps_the_lock(void **state) {
     struct dwal_error error;
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
-    struct dwal *log = real_open(*state, &options);
+    struct dwal *log = log_open(*state, &options);
     assert_int_equal(dwal_close(log, &error), DWAL_OK);
     int pipes[2], input = dup(0);
     assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
@@ -728,11 +705,11 @@ static void test_orphan_keeps_the_lock(void **state) {
 static void test_two_writers(void **state) {
     struct dwal_error error;
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
-    struct dwal *log = real_open(*state, &options), *second = NULL;
+    struct dwal *log = log_open(*state, &options), *second = NULL;
     assert_int_equal(dwal_open(*state, &options, &second, &error), DWAL_EBUSY);
     assert_null(second);
     assert_non_null(strstr(error.text, *state));
-    assert_int_equal(commit(log, NULL, &error), DWAL_OK);
+    assert_int_equal(log_commit(log, NULL, &error), DWAL_OK);
     assert_int_equal(dwal_close(log, &error), DWAL_OK);
 }
 
@@ -744,7 +721,7 @@ static void test_close_while_waiting(void **state) {
         struct dwal_options options = options_small(submit);
         struct dwal *log = fake_open(*state, &options);
         uint64_t lsn;
-        assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+        assert_int_equal(log_commit(log, &lsn, &error), DWAL_OK);
         fakeaio_hold();
         struct waiter waiters[4] = {0};
         for (int i = 0; i < 4; i++) {
@@ -794,7 +771,7 @@ static void test_null(void **state) {
     assert_int_equal(dwal_cursor_seek(NULL, 1, &error), DWAL_EINVAL);
     dwal_cursor_close(NULL);
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
-    struct dwal *log = real_open(*state, &options);
+    struct dwal *log = log_open(*state, &options);
     assert_int_equal(dwal_append(log, NULL, &lsn, &error), DWAL_EINVAL);
     assert_int_equal(dwal_append(log, &record, NULL, NULL), DWAL_OK);
     /* An LSN that was never given is refused at once, not waited for. */

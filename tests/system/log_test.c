@@ -13,32 +13,14 @@
 #include "src/log.h"
 #include "tests/support/check.h"
 #include "tests/support/tempdir.h"
+#include "tests/support/testlog.h"
 
 #define SEGMENT (64u << 10)
 
 static struct dwal_options options_small(int create) {
-    struct dwal_options options;
-    dwal_options_init(&options);
+    struct dwal_options options = log_options(SEGMENT);
     options.create = create;
-    options.segment_size = SEGMENT;
-    options.queue_bytes_max = 1 << 20;
-    options.mark_delay_ms = 0;
     return options;
-}
-
-static struct dwal *log_open(const char *path,
-                             const struct dwal_options *options) {
-    struct dwal *log;
-    struct dwal_error error;
-    if (dwal_open(path, options, &log, &error) != DWAL_OK)
-        fail_msg("%s", error.text);
-    return log;
-}
-
-static void log_close(struct dwal *log) {
-    struct dwal_error error;
-    if (dwal_close(log, &error) != DWAL_OK)
-        fail_msg("%s", error.text);
 }
 
 /* Bytes of record @lsn that nobody could guess. */

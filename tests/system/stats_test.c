@@ -16,6 +16,7 @@
 #include "tests/support/fakeaio.h"
 #include "tests/support/simaio.h"
 #include "tests/support/tempdir.h"
+#include "tests/support/testlog.h"
 
 #define KIB UINT64_C(1024)
 #define BLOCK 4096u
@@ -23,25 +24,10 @@
 #define RECORD (32u + 104u) /* with its header and padding */
 
 static struct dwal_options options_small(int submit) {
-    struct dwal_options options;
-    dwal_options_init(&options);
-    options.create = DWAL_CREATE_IF_ABSENT;
-    options.segment_size = 256 * KIB;
-    options.queue_bytes_max = 1024 * KIB;
-    options.mark_delay_ms = 0;
+    struct dwal_options options = log_options(256 * KIB);
     options.submit = submit;
     options.sync = DWAL_SYNC_DSYNC;
     return options;
-}
-
-static struct dwal *log_open(const struct dwal__aio *aio, const char *path,
-                             const struct dwal_options *options) {
-    struct dwal *log;
-    struct dwal_error error;
-    if (dwal__open_on(dwal__disk_kernel(), aio, path, options, &log, &error) !=
-        DWAL_OK)
-        fail_msg("%s", error.text);
-    return log;
 }
 
 static const uint8_t payload[64 * KIB];
@@ -82,7 +68,7 @@ static uint64_t closed_of(const struct dwal_stats *stats) {
 
 static void test_commits(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
-    struct dwal *log = log_open(fakeaio_new(), *state, &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     struct dwal_stats stats = stats_of(log);
     assert_int_equal(stats.next_lsn, 1);
     assert_int_equal(stats.segments_live, 0);
@@ -132,7 +118,7 @@ static void test_commits(void **state) {
 static void test_counts_outlive_cuts(void **state) {
     const struct dwal__aio kernel = {.ops = &dwal__aio_kernel};
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
-    struct dwal *log = log_open(&kernel, *state, &options);
+    struct dwal *log = log_open_on(&kernel, *state, &options);
     for (int i = 0; i < 5; i++)
         commit(log);
     assert_int_equal(dwal_cut(log, 2, NULL), DWAL_OK);
@@ -152,7 +138,7 @@ static void test_counts_outlive_cuts(void **state) {
     assert_int_equal(stats.records_system, 5);
     assert_int_equal(dwal_close(log, NULL), DWAL_OK);
     /* Recovered, then cut below what recovery had found. */
-    log = log_open(&kernel, *state, &options);
+    log = log_open_on(&kernel, *state, &options);
     assert_int_equal(dwal_cut(log, 999, NULL), DWAL_OK);
     stats = stats_of(log);
     assert_int_equal(stats.watermark_lsn, 999);
@@ -164,11 +150,11 @@ static void test_counts_outlive_cuts(void **state) {
 /* Counters begin anew with each open; LSNs go on. */
 static void test_reopened(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
-    struct dwal *log = log_open(fakeaio_new(), *state, &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     commit(log);
     commit(log);
     assert_int_equal(dwal_close(log, NULL), DWAL_OK);
-    log = log_open(fakeaio_new(), *state, &options);
+    log = log_open_on(fakeaio_new(), *state, &options);
     struct dwal_stats stats = stats_of(log);
     assert_int_equal(stats.records_appended, 0);
     assert_int_equal(stats.records_system, 0);
@@ -186,7 +172,7 @@ static void test_reopened(void **state) {
 
 static void test_queue(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
-    struct dwal *log = log_open(fakeaio_new(), *state, &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     uint64_t lsn;
     fakeaio_hold();
     assert_int_equal(append(log, PAYLOAD, &lsn), DWAL_OK);
@@ -227,7 +213,7 @@ static void *rotate_main(void *log) {
 static void test_closed(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
     options.batch_bytes_max = 8 * BLOCK;
-    struct dwal *log = log_open(fakeaio_new(), *state, &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     fakeaio_hold();
     uint64_t lsn;
     assert_int_equal(append(log, PAYLOAD, &lsn), DWAL_OK);
@@ -256,7 +242,7 @@ static void test_closed(void **state) {
 
 static void test_segments(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
-    struct dwal *log = log_open(fakeaio_new(), *state, &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     for (int i = 0; i < 3; i++) {
         commit(log);
         assert_int_equal(dwal_rotate(log, NULL), DWAL_OK);
@@ -274,7 +260,7 @@ static void test_segments(void **state) {
 static void test_syncs(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
     options.sync = DWAL_SYNC_FDSYNC;
-    struct dwal *log = log_open(fakeaio_new(), *state, &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     for (int i = 0; i < 4; i++)
         commit(log);
     struct dwal_stats stats = stats_of(log);
@@ -290,14 +276,14 @@ static void test_syncs(void **state) {
 static void test_sync_auto(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
     options.sync = DWAL_SYNC_AUTO;
-    struct dwal *log = log_open(fakeaio_new(), *state, &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     struct dwal_stats stats = stats_of(log);
     assert_int_not_equal(stats.sync_method, DWAL_SYNC_AUTO);
     assert_true(stats.sync_why > DWAL_SYNC_WHY_ASKED);
     if (stats.sync_why == DWAL_SYNC_WHY_MEASURED)
         assert_true(stats.fdsync_ns > 0);
     assert_int_equal(dwal_close(log, NULL), DWAL_OK);
-    log = log_open(fakeaio_new(), *state, &options);
+    log = log_open_on(fakeaio_new(), *state, &options);
     stats = stats_of(log);
     assert_int_equal(stats.sync_method, DWAL_SYNC_AUTO);
     assert_int_equal(stats.sync_why, DWAL_SYNC_WHY_UNDECIDED);
@@ -315,7 +301,7 @@ static void test_waiting(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
     options.queue_records_max = 2;
     options.append_timeout_ms = 60000;
-    struct dwal *log = log_open(fakeaio_new(), *state, &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     fakeaio_hold();
     uint64_t lsn;
     assert_int_equal(append(log, PAYLOAD, &lsn), DWAL_OK);
@@ -344,7 +330,7 @@ static void test_refused(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
     options.queue_records_max = 2;
     options.append_timeout_ms = 0;
-    struct dwal *log = log_open(fakeaio_new(), *state, &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     fakeaio_hold();
     int code;
     while ((code = append(log, PAYLOAD, NULL)) != DWAL_OK)
@@ -361,7 +347,7 @@ static void test_refused(void **state) {
 static void test_slow(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
     options.slow_io_ms = 1;
-    struct dwal *log = log_open(fakeaio_new(), *state, &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     fakeaio_hold();
     assert_int_equal(append(log, PAYLOAD, NULL), DWAL_OK);
     fakeaio_wait_held(1);
@@ -378,7 +364,7 @@ static void test_slow(void **state) {
 
 static void test_failed(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
-    struct dwal *log = log_open(fakeaio_new(), *state, &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     struct dwal_error error = {.text = "untouched"};
     struct dwal_record record = {.data = payload, .size = PAYLOAD};
     commit(log);
@@ -407,7 +393,7 @@ static void test_failed(void **state) {
  * between that and our own clock. */
 static void test_times(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
-    struct dwal *log = log_open(simaio_new(FLUSH_NS), *state, &options);
+    struct dwal *log = log_open_on(simaio_new(FLUSH_NS), *state, &options);
     int64_t begin = dwal__now_ns();
     for (int i = 0; i < 10; i++)
         commit(log);
@@ -440,7 +426,7 @@ static void *crowd_main(void *log) {
  * in the end everything was counted once. */
 static void test_crowd(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
-    struct dwal *log = log_open(simaio_new(FLUSH_NS / 4), *state, &options);
+    struct dwal *log = log_open_on(simaio_new(FLUSH_NS / 4), *state, &options);
     pthread_t threads[CROWD];
     for (int i = 0; i < CROWD; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, crowd_main, log), 0);
@@ -474,7 +460,7 @@ static void test_crowd(void **state) {
 
 static void test_sizes(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
-    struct dwal *log = log_open(fakeaio_new(), *state, &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     commit(log);
     struct dwal_stats stats;
     memset(&stats, 0xAA, sizeof stats);
@@ -505,10 +491,10 @@ static void test_sizes(void **state) {
 /* A log that is only open takes no memory for what it might count. */
 static void test_idle(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
-    struct dwal *log = log_open(fakeaio_new(), *state, &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     commit(log);
     assert_int_equal(dwal_close(log, NULL), DWAL_OK);
-    log = log_open(fakeaio_new(), *state, &options);
+    log = log_open_on(fakeaio_new(), *state, &options);
     unsigned char resident[(sizeof *log->meters + BLOCK - 1) / BLOCK];
     assert_int_equal(mincore(log->meters, sizeof *log->meters, resident), 0);
     for (size_t i = 0; i < sizeof resident; i++)
@@ -597,7 +583,7 @@ static void test_prometheus(void **state) {
     char path[512];
     snprintf(path, sizeof path, "%s/a \"b\\c\nd", (const char *)*state);
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
-    struct dwal *log = log_open(simaio_new(FLUSH_NS), path, &options);
+    struct dwal *log = log_open_on(simaio_new(FLUSH_NS), path, &options);
     for (int i = 0; i < 3; i++)
         commit(log);
     char *text = prometheus_of(&log, 1);
@@ -636,7 +622,7 @@ static void test_prometheus_of_two(void **state) {
     const struct dwal__aio *aio = fakeaio_new();
     for (int i = 0; i < 2; i++) {
         snprintf(path[i], sizeof path[i], "%s/%d", (const char *)*state, i);
-        logs[i] = log_open(aio, path[i], &options);
+        logs[i] = log_open_on(aio, path[i], &options);
     }
     commit(logs[1]);
     char *text = prometheus_of(logs, 2);
@@ -654,7 +640,7 @@ static void test_prometheus_of_two(void **state) {
 
 static void test_percentiles(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
-    struct dwal *log = log_open(simaio_new(FLUSH_NS), *state, &options);
+    struct dwal *log = log_open_on(simaio_new(FLUSH_NS), *state, &options);
     char text[16384];
     int stage = DWAL_LATENCY_WRITE;
     assert_int_equal(

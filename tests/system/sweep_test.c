@@ -22,6 +22,7 @@
 #include "tests/support/check.h"
 #include "tests/support/sweep.h"
 #include "tests/support/tempdir.h"
+#include "tests/support/testlog.h"
 
 #define ATTEMPTS_MAX 64
 #define IO_TIMEOUT_MS 60
@@ -121,12 +122,7 @@ static void told(void *argument, int level, const char *text) {
 }
 
 static struct dwal_options options_make(struct life *life) {
-    struct dwal_options options;
-    dwal_options_init(&options);
-    options.create = DWAL_CREATE_IF_ABSENT;
-    options.segment_size = 64 << 10;
-    options.queue_bytes_max = 1 << 20;
-    options.mark_delay_ms = 0;
+    struct dwal_options options = log_options(64 << 10);
     options.submit = life->submit;
     options.sync = life->sync;
     options.log = told;
