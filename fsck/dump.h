@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "../recover/pause.h"
 #include "../recover/reader.h"
 
 enum dwal__dump_what {
@@ -145,8 +146,8 @@ int dwal__walk_beyond(struct dwal__walk *walk, struct dwal_error *error);
 
 /* dump_follow.c: waiting for more. */
 struct dwal__follow {
-    int notify;  /* inotify; -1: there is none */
-    int wait_ms; /* how long the next wait is */
+    int notify; /* inotify; -1: there is none */
+    struct dwal__pause pause;
 };
 void dwal__follow_begin(struct dwal__follow *follow,
                         const struct dwal__dump *dump);

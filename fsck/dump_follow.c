@@ -14,17 +14,12 @@
 #include "cli.h"
 #include "dump.h"
 
-/* While somebody writes. A watermark may come no sooner than options
- * mark_delay_ms after the record, 200 ms by default: no need to hurry more. */
-#define WAIT_MS_MIN 5
-#define WAIT_MS_MAX 200
-
 /* With nobody there: inotify sees what this machine does, and no more. */
 #define WAIT_MS_NOBODY 10000
 
 void dwal__follow_begin(struct dwal__follow *follow,
                         const struct dwal__dump *dump) {
-    follow->wait_ms = WAIT_MS_MIN;
+    dwal__pause_reset(&follow->pause);
     follow->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (follow->notify >= 0 &&
         inotify_add_watch(follow->notify, dump->options->path,
@@ -43,7 +38,7 @@ void dwal__follow_end(struct dwal__follow *follow) {
 }
 
 void dwal__follow_moved(struct dwal__follow *follow) {
-    follow->wait_ms = WAIT_MS_MIN;
+    dwal__pause_reset(&follow->pause);
 }
 
 static void events_drain(int notify) {
@@ -56,10 +51,8 @@ static void events_drain(int notify) {
 static int wait_next(struct dwal__follow *follow,
                      const struct dwal__dump *dump) {
     if (!dwal__reader_live(dump->reader))
-        return follow->notify >= 0 ? WAIT_MS_NOBODY : WAIT_MS_MAX;
-    int wait_ms = follow->wait_ms;
-    follow->wait_ms = wait_ms < WAIT_MS_MAX / 2 ? 2 * wait_ms : WAIT_MS_MAX;
-    return wait_ms;
+        return follow->notify >= 0 ? WAIT_MS_NOBODY : DWAL__PAUSE_MS_MAX;
+    return dwal__pause_next(&follow->pause);
 }
 
 bool dwal__follow_wait(struct dwal__follow *follow,
@@ -76,7 +69,7 @@ bool dwal__follow_wait(struct dwal__follow *follow,
         return !dwal__cli_cancelled();
     if ((fds[1].revents & POLLIN) != 0) {
         events_drain(follow->notify);
-        follow->wait_ms = WAIT_MS_MIN;
+        dwal__pause_reset(&follow->pause);
     }
     if ((fds[2].revents & (POLLERR | POLLHUP)) != 0) {
         dwal__cli_output_lost();

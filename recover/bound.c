@@ -538,6 +538,26 @@ int dwal__bound_advance(struct dwal__bound *bound, struct dwal_error *error) {
                      : dwal__bound_survey(bound, error);
 }
 
+int dwal__bound_switch(struct dwal__bound *bound,
+                       void (*durable)(void *, struct dwal__watermark *,
+                                       uint64_t *),
+                       void *argument, struct dwal_error *error) {
+    enum dwal__bound_mode before = bound->mode;
+    bound->mode = durable != NULL ? DWAL__BOUND_INSIDE : DWAL__BOUND_RECOVERED;
+    void *argument_before = bound->durable_argument;
+    void (*durable_before)(void *, struct dwal__watermark *, uint64_t *) =
+        bound->durable;
+    bound->durable = durable;
+    bound->durable_argument = argument;
+    int code = dwal__bound_survey(bound, error);
+    if (code != DWAL_OK) {
+        bound->mode = before;
+        bound->durable = durable_before;
+        bound->durable_argument = argument_before;
+    }
+    return code;
+}
+
 /* ---- open ---- */
 
 /* LOCK names the log. Where it is missing or damaged recovery tells the rest;

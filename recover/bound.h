@@ -59,6 +59,13 @@ int dwal__bound_open(struct dwal__bound *bound,
                      struct dwal_error *error);
 void dwal__bound_release(struct dwal__bound *bound);
 
+/* From now on @durable is who knows the end; NULL: find out. The codes of
+ * dwal__bound_survey; on failure nothing has changed. */
+int dwal__bound_switch(struct dwal__bound *bound,
+                       void (*durable)(void *, struct dwal__watermark *,
+                                       uint64_t *),
+                       void *argument, struct dwal_error *error);
+
 /* Finds out afresh: after a segment was not where it should be. */
 int dwal__bound_survey(struct dwal__bound *bound, struct dwal_error *error);
 

@@ -221,6 +221,15 @@ int dwal__reader_open(const struct dwal__reader_options *options,
     return DWAL_OK;
 }
 
+int dwal__reader_switch(struct dwal__reader *reader,
+                        void (*durable)(void *, struct dwal__watermark *,
+                                        uint64_t *),
+                        void *argument, struct dwal_error *error) {
+    struct dwal_error local;
+    return dwal__bound_switch(&reader->bound, durable, argument,
+                              error != NULL ? error : &local);
+}
+
 void dwal__reader_close(struct dwal__reader *reader) {
     if (reader == NULL)
         return;

@@ -87,6 +87,16 @@ int dwal__reader_pass(struct dwal__reader *reader, struct dwal_error *error);
 int dwal__reader_seek_segment(struct dwal__reader *reader, uint64_t number,
                               struct dwal_error *error);
 
+/* The log was closed in this process, or opened: from now on options.durable is
+ * @durable (NULL: find out). The place stays, and what is found there is told
+ * as for any reader that looks again. The codes of dwal__reader_open; on failure
+ * nothing has changed. */
+int dwal__reader_switch(struct dwal__reader *reader,
+                        void (*durable)(void *argument,
+                                        struct dwal__watermark *watermark,
+                                        uint64_t *first_lsn),
+                        void *argument, struct dwal_error *error);
+
 void dwal__reader_close(struct dwal__reader *reader);
 
 /* True as long as another process has the log, as far as the reader noticed. */

@@ -44,6 +44,8 @@ static void everybody_wake(struct dwal *log) {
     dwal__place_wake_all(log);
     pthread_mutex_unlock(&log->place_lock);
     dwal__files_failed(log);
+    if (log->view != NULL)
+        dwal__view_fail(log->view);
 }
 
 void dwal__fail(struct dwal *log, int os_errno, uint64_t segment,
@@ -466,6 +468,7 @@ static void prefix_publish(struct dwal *log) {
         moved = true;
     }
     if (moved) {
+        dwal__view_tell(log->view);
         atomic_store(&log->commit_ns, log->reaped_ns);
         dwal__place_room_changed(log);
     }

@@ -636,6 +636,28 @@ int dwal_cursor_open(const char *path,
 int dwal_cursor_next(struct dwal_cursor *cursor, struct dwal_record *record,
                      struct dwal_error *error);
 
+/*
+ * As dwal_cursor_next, but where that returns DWAL_END waits for a record that
+ * matches to become durable: at most @timeout_ms (0: only look; negative:
+ * without a limit). In the writer's process the log wakes who waits. In another
+ * one, and while nobody writes, the cursor looks again after 5 ms and then ever
+ * more rarely, up to every 200 ms; so it does not wait for a commit but for its
+ * proof, as dwal_cursor_open says. It costs who appends nothing.
+ *
+ * The deadline is also kept while records come that do not match; the cursor
+ * then stands behind them. It is not kept where the disk takes longer to read.
+ * A log that is closed or opened meanwhile, by anybody, ends no wait.
+ *
+ * Returns 0 and the codes of dwal_cursor_next, and instead of DWAL_END:
+ *   DWAL_ETIMEDOUT none came in time; call again
+ *   DWAL_EFAILED   the log in this process has failed, and all that it made
+ *                  durable was shown: nothing comes before it is opened again
+ *   DWAL_EINVAL    this process is a child of the one that opened the cursor
+ */
+int dwal_cursor_next_wait(struct dwal_cursor *cursor,
+                          struct dwal_record *record, int timeout_ms,
+                          struct dwal_error *error);
+
 /* Go to @lsn (0: the first that is there): the next record is that one or the
  * first behind it that matches. @lsn may lie behind the end. DWAL_ETRIMMED
  * leaves the cursor where it was; also DWAL_EIO, DWAL_ECORRUPT. */

@@ -185,6 +185,8 @@ static void log_free(struct dwal *log) {
     dwal__pages_unmap(log->slots, slots_size());
     dwal__pages_unmap(log->meters, sizeof *log->meters);
     dwal__recovery_release(&log->recovery);
+    if (log->view != NULL)
+        dwal__view_release(log->view);
     locks_destroy(log);
     free(log->path);
     free(log);
@@ -477,8 +479,6 @@ int dwal__open_on(struct dwal__disk *disk, const struct dwal__aio *aio,
     if (code != DWAL_OK) {
         if (error != NULL)
             *error = failure;
-        if (opened->view != NULL)
-            dwal__view_release(opened->view);
         dwal__unreference(opened);
         return code;
     }

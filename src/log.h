@@ -168,7 +168,10 @@ struct dwal__watched {
 struct dwal__view {
     _Atomic uint32_t references;
     _Atomic bool closed;
-    pthread_mutex_t lock; /* of the two that follow; a leaf */
+    _Atomic bool failed;      /* nothing more becomes durable */
+    _Atomic uint32_t news;    /* futex: look again */
+    _Atomic uint32_t waiters; /* cursors that sleep on it, or are about to */
+    pthread_mutex_t lock;     /* of the two that follow; a leaf */
     struct dwal__watermark durable;
     uint64_t first_lsn;
     uint64_t lock_device; /* registry key: the LOCK file */
@@ -607,7 +610,7 @@ void dwal__forks_watch(void);
 
 struct dwal__view *dwal__view_new(uint64_t device, uint64_t inode);
 void dwal__view_register(struct dwal__view *view);
-void dwal__view_close(struct dwal__view *view); /* unregisters, releases */
+void dwal__view_close(struct dwal__view *view); /* the log stays no longer */
 /* A referenced view of the log open in this process, or NULL. */
 struct dwal__view *dwal__view_find(uint64_t device, uint64_t inode);
 void dwal__view_release(struct dwal__view *view);
@@ -616,5 +619,14 @@ void dwal__view_write(struct dwal__view *view,
 void dwal__view_trim(struct dwal__view *view, uint64_t first_lsn);
 void dwal__view_read(void *view, struct dwal__watermark *durable,
                      uint64_t *first_lsn);
+void dwal__view_fail(struct dwal__view *view);
+/* Wakes who waits: what the view says has changed. */
+void dwal__view_tell(struct dwal__view *view);
+/* Between begin and end the view is kept. dwal__view_wait comes back when it
+ * was told something since dwal__view_news, at @deadline, or for no reason. */
+void dwal__view_wait_begin(struct dwal__view *view);
+void dwal__view_wait_end(struct dwal__view *view);
+uint32_t dwal__view_news(struct dwal__view *view);
+void dwal__view_wait(struct dwal__view *view, uint32_t news, int64_t deadline);
 
 #endif

@@ -9,6 +9,7 @@
  * Invariant: a view outlives its log as long as a cursor refers to it, and
  * then says what was last durable.
  */
+#include <limits.h>
 #include <stdlib.h>
 
 #include "log.h"
@@ -73,7 +74,7 @@ void dwal__view_close(struct dwal__view *view) {
         }
     pthread_mutex_unlock(&registry_lock);
     atomic_store(&view->closed, true);
-    dwal__view_release(view);
+    dwal__view_tell(view);
 }
 
 struct dwal__view *dwal__view_find(uint64_t device, uint64_t inode) {
@@ -108,4 +109,39 @@ void dwal__view_read(void *argument, struct dwal__watermark *durable,
     *durable = view->durable;
     *first_lsn = view->first_lsn;
     pthread_mutex_unlock(&view->lock);
+}
+
+void dwal__view_fail(struct dwal__view *view) {
+    atomic_store(&view->failed, true);
+    dwal__view_tell(view);
+}
+
+/* ---- waiting ---- */
+
+/* As batches wake their waiters ("durable" in log.h): here the view has
+ * changed, then news, and then the waiters are looked at; who waits counts
+ * himself, loads news, looks at the view, and sleeps on the news that he
+ * loaded. All of it is sequentially consistent, so one sees the other. */
+void dwal__view_tell(struct dwal__view *view) {
+    atomic_fetch_add(&view->news, 1);
+    if (atomic_load(&view->waiters) > 0)
+        dwal__futex_wake(&view->news, INT_MAX);
+}
+
+void dwal__view_wait_begin(struct dwal__view *view) {
+    atomic_fetch_add(&view->references, 1);
+    atomic_fetch_add(&view->waiters, 1);
+}
+
+void dwal__view_wait_end(struct dwal__view *view) {
+    atomic_fetch_sub(&view->waiters, 1);
+    dwal__view_release(view);
+}
+
+uint32_t dwal__view_news(struct dwal__view *view) {
+    return atomic_load(&view->news);
+}
+
+void dwal__view_wait(struct dwal__view *view, uint32_t news, int64_t deadline) {
+    dwal__futex_wait(&view->news, news, deadline);
 }
