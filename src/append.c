@@ -187,9 +187,20 @@ static uint64_t records_room(const struct dwal *log,
     return room;
 }
 
+int dwal__records_need(const struct dwal *log,
+                       const struct dwal_record *records, size_t count,
+                       struct dwal__need *need, struct dwal_error *error) {
+    uint64_t room = records_room(log, records, count, error);
+    if (room == 0)
+        return DWAL_EINVAL;
+    *need = (struct dwal__need){
+        .kind = DWAL__NEED_RECORDS, .room = room, .records = (uint32_t)count};
+    return DWAL_OK;
+}
+
 /* Copies and checksums outside every lock, in parallel with other callers. */
-static void records_write(const struct dwal__place *place,
-                          const struct dwal_record *records, size_t count) {
+void dwal__records_write(const struct dwal__place *place,
+                         const struct dwal_record *records, size_t count) {
     struct dwal__batch *batch = place->batch;
     uint8_t *at = batch->bytes + place->offset;
     for (size_t i = 0; i < count; i++) {
@@ -229,12 +240,10 @@ static int place_take(struct dwal *log, const struct dwal__need *need,
 static int records_append(struct dwal *log, const struct dwal_record *records,
                           size_t count, struct dwal__place *place,
                           bool *counted, struct dwal_error *error) {
-    uint64_t room = records_room(log, records, count, error);
-    if (room == 0)
-        return DWAL_EINVAL;
-    struct dwal__need need = {
-        .kind = DWAL__NEED_RECORDS, .room = room, .records = (uint32_t)count};
-    return place_take(log, &need, place, counted, error);
+    struct dwal__need need;
+    int code = dwal__records_need(log, records, count, &need, error);
+    return code == DWAL_OK ? place_take(log, &need, place, counted, error)
+                           : code;
 }
 
 int dwal_append_batch(struct dwal *log, const struct dwal_record *records,
@@ -247,7 +256,7 @@ int dwal_append_batch(struct dwal *log, const struct dwal_record *records,
         return code;
     code = records_append(log, records, count, &place, &counted, error);
     if (code == DWAL_OK) {
-        records_write(&place, records, count);
+        dwal__records_write(&place, records, count);
         if (first_lsn != NULL)
             *first_lsn = place.lsn;
         dwal__committer_kick(log);
@@ -274,7 +283,7 @@ int dwal_commit(struct dwal *log, const struct dwal_record *record,
     code = records_append(log, record, 1, &place, &counted, error);
     if (code == DWAL_OK) {
         dwal__gather_arrived(log, place.batch);
-        records_write(&place, record, 1);
+        dwal__records_write(&place, record, 1);
         if (lsn != NULL)
             *lsn = place.lsn;
         if (log->options.submit != DWAL_SUBMIT_CALLER)

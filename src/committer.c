@@ -40,6 +40,7 @@ static void everybody_wake(struct dwal *log) {
     }
     atomic_fetch_add(&log->work, 1);
     dwal__futex_wake(&log->work, INT_MAX);
+    dwal__events_notify(log);
     pthread_mutex_lock(&log->place_lock);
     dwal__place_wake_all(log);
     pthread_mutex_unlock(&log->place_lock);
@@ -470,6 +471,7 @@ static void prefix_publish(struct dwal *log) {
     if (moved) {
         dwal__view_tell(log->view);
         atomic_store(&log->commit_ns, log->reaped_ns);
+        dwal__events_notify(log);
         dwal__place_room_changed(log);
     }
 }
@@ -548,6 +550,7 @@ void dwal__commit_run(struct dwal *log, uint64_t until_completed,
 }
 
 void dwal__committer_kick(struct dwal *log) {
+    dwal__watcher_kick(log);
     /* "idle" in log.h. Whoever clears the flag does the waking. */
     if (!atomic_load(&log->thread_idle) ||
         !atomic_exchange(&log->thread_idle, false))

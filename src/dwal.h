@@ -429,6 +429,90 @@ int dwal_close(struct dwal *log, struct dwal_error *error);
  */
 int dwal_failure(struct dwal *log, struct dwal_error *error);
 
+/* ---- event loops ---- */
+
+/*
+ * For one thread that sleeps in epoll, poll, libuv … and never in the log. No
+ * function calls back: what became of records is fetched by dwal_reap.
+ *
+ *     dwal_event_fd(log, &fd, &error);           watch it for reading
+ *     dwal_append_async(log, records, count, request, &lsn, &error);
+ *     …                                          fd is readable:
+ *     dwal_reap(log, done, 64, &count, &error);  answer done[0 … count - 1]
+ *
+ * All functions may be called from any thread, and mixed with all others.
+ */
+
+/*
+ * A descriptor to be watched for reading, level- or edge-triggered: readable
+ * when, since the last dwal_reap, the durable prefix has advanced, the log has
+ * failed, or a dwal_append_async that was told DWAL_EAGAIN may find room. It is
+ * readable at first, and may be for nothing. dwal_reap makes it unreadable; the caller neither
+ * reads, writes nor closes it. It is the log's own, the same at each call,
+ * close-on-exec, and closed by dwal_close: take it out of the loop before.
+ *
+ * From the first call on the log has one more thread, which keeps io_timeout_ms
+ * for who sleeps elsewhere: the descriptor tells of a disk that hangs. While
+ * nothing is under way, that thread sleeps. After a failure dwal_failure tells
+ * the reason.
+ *
+ * Sets *@fd and returns 0, or:
+ *   DWAL_EINVAL  @fd is NULL
+ *   DWAL_ENOMEM  no descriptor, or no thread, is to be had
+ */
+int dwal_event_fd(struct dwal *log, int *fd, struct dwal_error *error);
+
+/* What became of the records of one dwal_append_async. */
+struct dwal_completion {
+    uint64_t lsn;   /* of the first of them */
+    uint32_t count; /* of records, from lsn on */
+    int code;       /* DWAL_OK: all durable; DWAL_EFAILED: not known */
+    void *context;  /* as given to dwal_append_async */
+};
+
+/* So many may be outstanding: appended and not reaped. */
+#define DWAL_COMPLETIONS_MAX 65536u
+
+/*
+ * dwal_append_batch for event loops: never waits for room, and what becomes of
+ * the records is told by dwal_reap, once, with @context, which the library does
+ * not look at. Only the first append of an open may take some ms, in which the
+ * log's threads are started. The records are copied, and committed without
+ * being waited for.
+ *
+ * Returns 0 and sets *@first_lsn (which may be NULL). Otherwise gives no LSN,
+ * and dwal_reap will not speak of it:
+ *   DWAL_EINVAL   as dwal_append_batch
+ *   DWAL_EAGAIN   no room, or no segment is ready, or a cut is under way: try
+ *                 again when the descriptor is readable. Or
+ *                 DWAL_COMPLETIONS_MAX are outstanding: reap first
+ *   DWAL_ENOSPC   there is no space for a next segment: trim, or free some, and
+ *                 try again; nobody tells when there is
+ *   DWAL_EFAILED  an earlier write failed; reopen the log to recover
+ *   DWAL_ECLOSED  dwal_close has begun
+ *   DWAL_ENOMEM   no thread, or no memory, is to be had
+ */
+int dwal_append_async(struct dwal *log, const struct dwal_record *records,
+                      size_t count, void *context, uint64_t *first_lsn,
+                      struct dwal_error *error);
+
+/*
+ * Take up to @room completions into @completions, in the order of their appends,
+ * which is that of their LSNs. Never waits. Sets *@count, also to 0. If there
+ * are more, the descriptor is readable again.
+ *
+ * Each comes once, to one thread if several reap. After a failure those that are
+ * known to be durable come with DWAL_OK, then all others with DWAL_EFAILED. One
+ * whose records were cut off meanwhile comes with DWAL_OK: they were durable.
+ * What was not reaped before dwal_close is not told any more; if that returns 0,
+ * it is durable.
+ *
+ * Returns 0, also on a log that has failed, or DWAL_EINVAL: @count is NULL, or
+ * @completions is and @room is not 0.
+ */
+int dwal_reap(struct dwal *log, struct dwal_completion *completions,
+              size_t room, size_t *count, struct dwal_error *error);
+
 /* ---- stats ---- */
 
 /* Why commits are synced as they are. */

@@ -361,8 +361,7 @@ static bool fill_step(struct dwal__files *files) {
     pthread_mutex_lock(&log->place_lock);
     segment->filling = false;
     segment->fill_done = result != 0;
-    if (atomic_load(&log->room_waiters) > 0)
-        dwal__place_wake_head(log);
+    dwal__place_wake_head(log);
     pthread_mutex_unlock(&log->place_lock);
     if (result < 0)
         fill_failed(log, segment, result);

@@ -6,7 +6,7 @@
  * [new-epoch]; the lock on LOCK is held from before recovery until the last
  * I/O came back, also when dwal_close has long returned [late-io]. Memory,
  * handles and lock are freed by whoever lets go of the log last: the handle,
- * the committer thread or the keeper.
+ * the committer thread, the keeper or the watcher.
  */
 #include <errno.h>
 #include <limits.h>
@@ -104,6 +104,7 @@ static void locks_init(struct dwal *log) {
     pthread_mutex_init(&log->fail_lock, NULL);
     pthread_mutex_init(&log->log_lock, NULL);
     pthread_mutex_init(&log->metadata_lock, NULL);
+    dwal__events_init(log);
 }
 
 static void locks_destroy(struct dwal *log) {
@@ -112,6 +113,7 @@ static void locks_destroy(struct dwal *log) {
     pthread_mutex_destroy(&log->fail_lock);
     pthread_mutex_destroy(&log->log_lock);
     pthread_mutex_destroy(&log->metadata_lock);
+    dwal__events_free(log);
 }
 
 static size_t batches_size(void) {
@@ -494,6 +496,16 @@ int dwal_open(const char *path, const struct dwal_options *options,
 
 /* ---- the first append ---- */
 
+/* Ends the thread that was just started; nothing was appended yet. */
+static void committer_stop(struct dwal *log) {
+    atomic_store(&log->stop, true);
+    atomic_fetch_add(&log->work, 1);
+    dwal__futex_wake(&log->work, 1);
+    pthread_join(log->thread, NULL);
+    atomic_store(&log->thread_exited, 0);
+    atomic_store(&log->stop, false);
+}
+
 static int activate_locked(struct dwal *log, struct dwal_error *error) {
     if (!log->aio_ready) {
         int failed =
@@ -513,14 +525,15 @@ static int activate_locked(struct dwal *log, struct dwal_error *error) {
         return dwal__error_set(error, DWAL_ENOMEM, failed,
                                "%s: start the committer's thread", log->path);
     }
-    int code = dwal__files_start(log, error);
+    int code =
+        dwal__events_wanted(log) ? dwal__watcher_start(log, error) : DWAL_OK;
+    if (code == DWAL_OK) {
+        code = dwal__files_start(log, error);
+        if (code != DWAL_OK)
+            dwal__watcher_stop(log, DWAL__NEVER);
+    }
     if (code != DWAL_OK) {
-        atomic_store(&log->stop, true);
-        atomic_fetch_add(&log->work, 1);
-        dwal__futex_wake(&log->work, 1);
-        pthread_join(log->thread, NULL);
-        atomic_store(&log->thread_exited, 0);
-        atomic_store(&log->stop, false);
+        committer_stop(log);
         return code;
     }
     pthread_mutex_lock(&log->place_lock);
@@ -651,6 +664,7 @@ static bool threads_stop(struct dwal *log, int64_t close_deadline) {
     if (!atomic_load(&log->failed) && deadline < close_deadline)
         deadline = close_deadline;
     bool stopped = dwal__files_stop(log, deadline);
+    stopped &= dwal__watcher_stop(log, deadline);
     atomic_store(&log->stop, true);
     atomic_fetch_add(&log->work, 1);
     dwal__futex_wake(&log->work, INT_MAX);
@@ -677,6 +691,7 @@ int dwal_close(struct dwal *log, struct dwal_error *error) {
         if (log->lock_handle >= 0)
             log->disk->ops->close(log->disk, log->lock_handle);
         log->lock_handle = -1; /* its number may be another file's soon */
+        dwal__events_close_copy(log);
         return code;
     }
     if (closing_begin(log)) {
@@ -705,6 +720,7 @@ int dwal_close(struct dwal *log, struct dwal_error *error) {
                                     "buffers and the lock stay until it ends");
         }
     }
+    dwal__events_close(log);
     dwal__view_close(log->view);
     handle_drop(log);
     return code;

@@ -30,12 +30,12 @@
  *               committer thread) finds the fields under "role" consistent
  *   keeper      directory operations after the first append: its thread alone
  *
- * Lock order: activate_lock, files.lock, place_lock, fail_lock, log_lock,
- * view.lock, metadata_lock; each may be taken alone. The registry's lock
- * (view.c) is taken with none of them held.
+ * Lock order: activate_lock, events.lock, files.lock, place_lock, fail_lock,
+ * log_lock, view.lock, metadata_lock, events.signal_lock; each may be taken
+ * alone. The registry's lock (view.c) is taken with none of them held.
  *
  * Pairings of atomics that are not relaxed are explained where they stand; the
- * two that matter most:
+ * three that matter most:
  *   durable   batch_publish stores completed, bumps batch.wake, then looks for
  *             waiters; a waiter counts itself, loads wake, looks at completed,
  *             then sleeps on the value of wake that it loaded: no wake-up is
@@ -43,6 +43,9 @@
  *   idle      a caller makes its record visible, then looks whether the thread
  *             is idle; the thread declares itself idle, then looks for records
  *             (Dekker; both sides sequentially consistent).
+ *   armed     who moves completed, sets failed or makes room does that, then
+ *             looks whether the event descriptor is armed, and writes to it;
+ *             dwal_reap arms it, then looks at completed and failed (the same).
  */
 #ifndef DWAL_SRC_LOG_H
 #define DWAL_SRC_LOG_H
@@ -222,6 +225,37 @@ struct dwal__gather {
     int64_t yield_pause_ns;
 };
 
+/* Records of dwal_append_async whose outcome dwal_reap has not told yet. */
+struct dwal__outstanding {
+    uint64_t sequence; /* of their batch */
+    uint64_t lsn;      /* of the first */
+    void *context;
+    uint32_t count;
+};
+
+/* What an event loop waits for: events.c. */
+struct dwal__events {
+    pthread_mutex_t lock;           /* of the four that follow */
+    struct dwal__outstanding *ring; /* DWAL_COMPLETIONS_MAX; NULL: none yet */
+    uint32_t first, count;          /* from first on, around the end */
+    bool failure_told;              /* nothing behind it is told as durable */
+
+    pthread_mutex_t signal_lock; /* of fd, and of changes of armed; a leaf */
+    int fd;                      /* -1: not asked for, or closed */
+    /* fd is there and not readable, and the next event writes to it. */
+    _Atomic bool armed;
+};
+
+/* A thread that keeps the deadlines of a log whose loop sleeps elsewhere:
+ * watch.c. Started once there is an event descriptor and the first append. */
+struct dwal__watcher {
+    bool started; /* activate_lock */
+    pthread_t thread;
+    _Atomic uint32_t exited; /* futex */
+    _Atomic uint32_t work;   /* futex: look again */
+    _Atomic bool stop;
+};
+
 /* In dwal.callers: dwal_close sleeps until there are none; it did not wait for
  * the last ones; how many there are. */
 #define DWAL__CALLERS_AWAITED (UINT32_C(1) << 30)
@@ -281,7 +315,8 @@ struct dwal {
     struct dwal__queued *queue_head; /* callers that need a new batch */
     struct dwal__queued *queue_tail;
     _Atomic uint32_t room_waiters; /* in that queue */
-    uint64_t opened;               /* the next sequence to open */
+    bool refused;            /* who did not join it is to be told of a change */
+    uint64_t opened;         /* the next sequence to open */
     bool shut;               /* the close was sealed: nothing follows it */
     _Atomic uint64_t sealed; /* sequences below are sealed */
     uint64_t next_lsn;       /* of the next batch */
@@ -339,7 +374,8 @@ struct dwal {
     /* ---- the committer thread ---- */
     _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t work; /* futex: look again */
     _Atomic bool thread_idle;
-    _Atomic bool mark_armed; /* the thread will see to the mark */
+    _Atomic bool watcher_idle; /* here, since who makes work looks at both */
+    _Atomic bool mark_armed;   /* the thread will see to the mark */
     _Atomic bool stop;
     _Atomic bool abandoned; /* waiting for I/O failed: never free its memory */
     pthread_t thread;
@@ -348,13 +384,16 @@ struct dwal {
     /* ---- the keeper ---- */
     struct dwal__files *files;
 
+    struct dwal__events events;
+    struct dwal__watcher watcher;
+
     pthread_mutex_t activate_lock; /* the first append */
     pthread_mutex_t fail_lock;     /* failure */
     struct dwal_error failure;
     pthread_mutex_t log_lock;           /* calls of options.log */
     pthread_mutex_t metadata_lock;      /* metadata_durable; a leaf */
     struct dwal__blob metadata_durable; /* what dwal_meta_get says */
-    _Atomic uint32_t references;        /* handle, thread, keeper */
+    _Atomic uint32_t references;        /* handle, thread, keeper, watcher */
 
     struct dwal__recovery recovery; /* what was there at open */
 };
@@ -404,6 +443,13 @@ int dwal__place_reserve(struct dwal *log, const struct dwal__need *need,
 /* Reserves only if that is possible at once and nobody waits. */
 bool dwal__place_reserve_now(struct dwal *log, const struct dwal__need *need,
                              struct dwal__place *place);
+
+/* The same, with the codes of dwal_append and what they need: a segment is asked
+ * for, what was sealed on the way is written. Calls nobody back, so a lock may
+ * be held. */
+int dwal__place_reserve_try(struct dwal *log, const struct dwal__need *need,
+                            struct dwal__place *place,
+                            struct dwal_error *error);
 
 /* Between dwal__place_reserve with NEED_CUT, which keeps all others out, and
  * dwal__place_cut_end: a place for the mark, in a batch of its own. False: the
@@ -469,7 +515,8 @@ void dwal__role_decline(struct dwal *log);
 void dwal__commit_run(struct dwal *log, uint64_t until_completed,
                       int64_t deadline);
 
-/* Wakes the committer thread if it sleeps. */
+/* Something is on its way, or will be: wakes the committer thread, and the
+ * watcher, if they sleep. */
 void dwal__committer_kick(struct dwal *log);
 
 /* Latches the failure (the first one counts) and wakes everybody. */
@@ -495,6 +542,12 @@ int64_t dwal__watch(struct dwal *log, int64_t now);
 int64_t dwal__watch_one(struct dwal *log, struct dwal__watched *watched,
                         int64_t now);
 void dwal__slow_tell(struct dwal *log, const char *what, int64_t age);
+/* Starts the watcher. activate_lock held. */
+int dwal__watcher_start(struct dwal *log, struct dwal_error *error);
+/* Something is under way: it looks now. Cheap if it does, or is not there. */
+void dwal__watcher_kick(struct dwal *log);
+/* Stops it, if it was started; false if it did not stop by @deadline. */
+bool dwal__watcher_stop(struct dwal *log, int64_t deadline);
 
 /* ---- gather.c ---- */
 
@@ -511,6 +564,21 @@ bool dwal__gather_yield(struct dwal *log, struct dwal__batch *batch,
 /* A caller that will wait has a place in @batch. */
 void dwal__gather_arrived(struct dwal *log, struct dwal__batch *batch);
 
+/* ---- events.c ---- */
+
+void dwal__events_init(struct dwal *log);
+void dwal__events_free(struct dwal *log);
+/* The durable prefix moved, the log failed, or there is room: after that is
+ * visible. Any lock but signal_lock may be held. */
+void dwal__events_notify(struct dwal *log);
+/* Closes the descriptor; nothing is written to it any more. */
+void dwal__events_close(struct dwal *log);
+/* In a child of fork(): closes its copy, without a lock, which a thread of the
+ * parent may have held. */
+void dwal__events_close_copy(struct dwal *log);
+/* The descriptor was asked for. */
+bool dwal__events_wanted(struct dwal *log);
+
 /* ---- append.c ---- */
 
 /* Counts a caller in, so that dwal_close does not free the log under it. */
@@ -519,6 +587,14 @@ void dwal__caller_leave(struct dwal *log);
 
 /* The checks that every change of the log begins with. */
 int dwal__ready(struct dwal *log, struct dwal_error *error);
+
+/* What @count records need, or DWAL_EINVAL. */
+int dwal__records_need(const struct dwal *log,
+                       const struct dwal_record *records, size_t count,
+                       struct dwal__need *need, struct dwal_error *error);
+/* Copies them into @place, which was reserved for them. */
+void dwal__records_write(const struct dwal__place *place,
+                         const struct dwal_record *records, size_t count);
 
 /* Writes the system record that @need reserved @place for. */
 void dwal__place_write_system(const struct dwal__place *place,

@@ -463,6 +463,9 @@ struct dwal__queued {
 void dwal__place_wake_head(struct dwal *log) {
     if (log->queue_head != NULL)
         pthread_cond_broadcast(&log->queue_head->turn);
+    else if (log->refused)
+        dwal__events_notify(log);
+    log->refused &= log->queue_head != NULL;
 }
 
 void dwal__place_wake_all(struct dwal *log) {
@@ -638,8 +641,9 @@ bool dwal__place_trim_waits(struct dwal *log, uint64_t *trim_lsn) {
     return true;
 }
 
+/* @waited_ms: how long it waited, for the text. */
 static int refused(struct dwal *log, const struct dwal__need *need, int wait,
-                   struct dwal_error *error) {
+                   int waited_ms, struct dwal_error *error) {
     if (wait == ECANCELED)
         return dwal__error_set(error, DWAL_EINVAL, 0,
                                "%s: not in the log any more, since a cut or a "
@@ -662,7 +666,7 @@ static int refused(struct dwal *log, const struct dwal__need *need, int wait,
                            "%s: %s within %d ms; no LSN was given", log->path,
                            wait == ENOSPC ? "no next segment was ready"
                                           : "the staging buffers stayed full",
-                           log->options.append_timeout_ms);
+                           waited_ms);
 }
 
 /* How a caller came out of the queue; @slept_ns: -1 if it did not sleep. */
@@ -729,7 +733,8 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
         if (no_space || wait == ECANCELED ||
             (!turn_wait(log, &self, look < deadline ? look : deadline) &&
              dwal__now_ns() >= deadline)) {
-            code = refused(log, need, wait, error);
+            code =
+                refused(log, need, wait, log->options.append_timeout_ms, error);
             break;
         }
     }
@@ -777,6 +782,16 @@ bool dwal__place_reserve_open(struct dwal *log, const struct dwal__need *need,
     return batch != NULL && batch_reserve(batch, need, place);
 }
 
+/* Tells the two that are not told under place_lock. */
+static int place_code(struct dwal *log, int code, struct dwal_error *error) {
+    if (code == DWAL_EFAILED)
+        return dwal__failure_report(log, error);
+    if (code == DWAL_ECLOSED)
+        return dwal__error_set(error, code, 0, "%s: the log is being closed",
+                               log->path);
+    return code;
+}
+
 int dwal__place_reserve(struct dwal *log, const struct dwal__need *need,
                         struct dwal__place *place, struct dwal_error *error) {
     pthread_mutex_lock(&log->place_lock);
@@ -786,12 +801,7 @@ int dwal__place_reserve(struct dwal *log, const struct dwal__need *need,
     pthread_mutex_unlock(&log->place_lock);
     if (more)
         dwal__committer_kick(log);
-    if (code == DWAL_EFAILED)
-        return dwal__failure_report(log, error);
-    if (code == DWAL_ECLOSED)
-        return dwal__error_set(error, code, 0, "%s: the log is being closed",
-                               log->path);
-    return code;
+    return place_code(log, code, error);
 }
 
 bool dwal__place_reserve_now(struct dwal *log, const struct dwal__need *need,
@@ -801,6 +811,42 @@ bool dwal__place_reserve_now(struct dwal *log, const struct dwal__need *need,
                 !atomic_load(&log->failed) && place_try(log, need, place) == 0;
     pthread_mutex_unlock(&log->place_lock);
     return done;
+}
+
+/* Why there was no place at once: as refused(). The keeper is asked each time,
+ * and may find space where it found none before. */
+static int try_refused(struct dwal *log, const struct dwal__need *need,
+                       int wait, struct dwal_error *error) {
+    int code = refused(log, need, wait, 0, error);
+    log->refused = true;
+    if (wait == ENOSPC)
+        dwal__files_want(log);
+    place_measure(log, code, -1);
+    return code;
+}
+
+int dwal__place_reserve_try(struct dwal *log, const struct dwal__need *need,
+                            struct dwal__place *place,
+                            struct dwal_error *error) {
+    int code = DWAL_OK;
+    pthread_mutex_lock(&log->place_lock);
+    uint64_t sealed = atomic_load(&log->sealed);
+    if (atomic_load(&log->failed)) {
+        code = DWAL_EFAILED;
+    } else if (log->shut) {
+        code = DWAL_ECLOSED;
+    } else {
+        /* Who waits in line comes first. */
+        int wait =
+            log->queue_head != NULL ? EAGAIN : place_try(log, need, place);
+        if (wait != 0)
+            code = try_refused(log, need, wait, error);
+    }
+    bool more = atomic_load(&log->sealed) != sealed;
+    pthread_mutex_unlock(&log->place_lock);
+    if (more)
+        dwal__committer_kick(log);
+    return place_code(log, code, error);
 }
 
 uint64_t dwal__place_next_lsn(struct dwal *log) {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -45,6 +47,28 @@ bool dwal__futex_wait(_Atomic uint32_t *word, uint32_t expected,
 
 void dwal__futex_wake(_Atomic uint32_t *word, int count) {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+}
+
+int dwal__event_make(void) {
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+void dwal__event_set(int fd) {
+    /* It counts to 2^64 - 2; nobody calls this twice without a clear between. */
+    int failed = eventfd_write(fd, 1);
+    assert(failed == 0);
+    (void)failed;
+}
+
+void dwal__event_clear(int fd) {
+    eventfd_t ignored;
+    /* There is nothing to be read if the application did that itself. */
+    eventfd_read(fd, &ignored);
+}
+
+void dwal__event_close(int fd) {
+    close(fd);
 }
 
 void dwal__sleep_ns(int64_t ns) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Clocks, futexes, memory and random numbers: what the library asks of the
- * kernel besides files (recover/disk.h) and batches (aio.h).
+ * Clocks, futexes, events, memory and random numbers: what the library asks of
+ * the kernel besides files (recover/disk.h) and batches (aio.h).
  */
 #ifndef DWAL_SRC_SYS_H
 #define DWAL_SRC_SYS_H
@@ -29,6 +29,12 @@ bool dwal__futex_wait(_Atomic uint32_t *word, uint32_t expected,
                       int64_t deadline);
 /* Wakes @count sleepers at most. */
 void dwal__futex_wake(_Atomic uint32_t *word, int count);
+
+/* A descriptor that is readable from set to clear; or -errno. */
+int dwal__event_make(void);
+void dwal__event_set(int fd); /* one that is not readable */
+void dwal__event_clear(int fd);
+void dwal__event_close(int fd);
 
 void dwal__sleep_ns(int64_t ns);
 

@@ -3,12 +3,16 @@
  * Operations whose thread may be stuck in the kernel: a submission on a frozen
  * filesystem, a file that the keeper makes. Who does them cannot keep their
  * deadline, so everybody who sleeps does it for them, and looks here before.
+ * An event loop sleeps elsewhere: for a log whose event descriptor was asked
+ * for, the watcher does it, a thread that does nothing else.
  *
- * Invariant: as long as somebody waits in a call of the log, an operation is
- * told about once when it is older than slow_io_ms, and the log fails when it
- * is older than io_timeout_ms.
+ * Invariants: as long as somebody waits in a call of the log, or for its event
+ * descriptor, an operation is told about once when it is older than slow_io_ms,
+ * and the log fails when it is older than io_timeout_ms. The watcher sleeps
+ * without a deadline while nothing is under way [no timer].
  */
 #include <errno.h>
+#include <limits.h>
 
 #include "log.h"
 
@@ -80,4 +84,76 @@ int64_t dwal__watch(struct dwal *log, int64_t now) {
         next = soon < next ? soon : next;
     }
     return file_work < next ? file_work : next;
+}
+
+/* ---- the watcher ---- */
+
+static bool under_way(struct dwal *log) {
+    return !atomic_load(&log->failed) &&
+           (atomic_load(&log->sealed) != atomic_load(&log->completed) ||
+            dwal__place_pending(log) != 0 ||
+            atomic_load(&log->file_work.since_ns) != 0);
+}
+
+/* Sleeps until its next look, or, if nothing is under way, until it is kicked.
+ * What begins while it has a look ahead needs no kick: see dwal__watch. */
+static void watcher_sleep(struct dwal *log) {
+    struct dwal__watcher *watcher = &log->watcher;
+    uint32_t seen = atomic_load(&watcher->work);
+    int64_t look = DWAL__NEVER;
+    if (!under_way(log)) {
+        atomic_store(&log->watcher_idle, true);
+        /* Then look again: "idle" in log.h. */
+        if (under_way(log))
+            atomic_store(&log->watcher_idle, false);
+    }
+    if (!atomic_load(&log->watcher_idle))
+        look = dwal__watch(log, dwal__now_ns());
+    if (!atomic_load(&watcher->stop))
+        dwal__futex_wait(&watcher->work, seen, look);
+    atomic_store(&log->watcher_idle, false);
+}
+
+static void *watcher_main(void *argument) {
+    struct dwal *log = argument;
+    while (!atomic_load(&log->watcher.stop))
+        watcher_sleep(log);
+    dwal__thread_exit(log, &log->watcher.exited);
+    return NULL;
+}
+
+void dwal__watcher_kick(struct dwal *log) {
+    if (!atomic_load(&log->watcher_idle) ||
+        !atomic_exchange(&log->watcher_idle, false))
+        return;
+    atomic_fetch_add(&log->watcher.work, 1);
+    dwal__futex_wake(&log->watcher.work, 1);
+}
+
+int dwal__watcher_start(struct dwal *log, struct dwal_error *error) {
+    struct dwal__watcher *watcher = &log->watcher;
+    if (watcher->started)
+        return DWAL_OK;
+    atomic_store(&watcher->stop, false);
+    atomic_store(&watcher->exited, 0);
+    atomic_fetch_add(&log->references, 1);
+    int failed = dwal__thread_start(&watcher->thread, watcher_main, log);
+    if (failed != 0) {
+        atomic_fetch_sub(&log->references, 1);
+        return dwal__error_set(error, DWAL_ENOMEM, failed,
+                               "%s: start the watcher's thread", log->path);
+    }
+    watcher->started = true;
+    return DWAL_OK;
+}
+
+bool dwal__watcher_stop(struct dwal *log, int64_t deadline) {
+    struct dwal__watcher *watcher = &log->watcher;
+    if (!watcher->started)
+        return true;
+    watcher->started = false;
+    atomic_store(&watcher->stop, true);
+    atomic_fetch_add(&watcher->work, 1);
+    dwal__futex_wake(&watcher->work, INT_MAX);
+    return dwal__thread_join(watcher->thread, &watcher->exited, deadline);
 }

@@ -280,6 +280,16 @@ int __wrap_openat64(int dir, const char *name, int flags, mode_t mode) {
     return -1;
 }
 
+int __real_eventfd(unsigned value, int flags);
+int __wrap_eventfd(unsigned value, int flags);
+int __wrap_eventfd(unsigned value, int flags) {
+    int outcome = fault_due(SWEEP_EVENTFD);
+    if (outcome < 0)
+        return opened(__real_eventfd(value, flags));
+    errno = outcome_errno((enum sweep_outcome)outcome);
+    return -1;
+}
+
 int __real_fcntl64(int fd, int command, void *argument);
 int __wrap_fcntl64(int fd, int command, void *argument);
 int __wrap_fcntl64(int fd, int command, void *argument) {

@@ -47,6 +47,7 @@
     X(STRDUP, "memory: strdup")                                                \
     X(ALIGNED_ALLOC, "memory: aligned_alloc")                                  \
     X(MEMALIGN, "memory: posix_memalign")                                      \
+    X(EVENTFD, "event loop: eventfd")                                          \
     X(MMAP, "memory: map")                                                     \
     X(GETRANDOM, "random numbers")                                             \
     X(FUTEX, "wait: futex")                                                    \

@@ -12,6 +12,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -240,6 +241,48 @@ static void step_batch(struct life *life, struct dwal *log) {
         attempt->standing = ACKNOWLEDGED;
 }
 
+/* Two records, as an event loop appends them. Without a descriptor there is no
+ * loop. */
+static void step_async(struct life *life, struct dwal *log) {
+    uint8_t bytes[2][300];
+    struct dwal_record records[2];
+    struct dwal_completion done;
+    struct dwal_error error;
+    struct pollfd loop = {.events = POLLIN};
+    size_t count = 0;
+    int code = dwal_event_fd(log, &loop.fd, &error);
+    if (code != DWAL_OK) { /* otherwise it is there also after a failure */
+        call_check(life, "dwal_event_fd", code, &error);
+        return;
+    }
+    struct attempt *attempt = attempt_new(life, 2, sizeof bytes[0]);
+    for (uint32_t i = 0; i < 2; i++) {
+        payload_fill(bytes[i], attempt->id + i, sizeof bytes[i]);
+        records[i] = (struct dwal_record){
+            .data = bytes[i], .size = sizeof bytes[i], .type = 5};
+    }
+    while ((code = dwal_append_async(log, records, 2, attempt, &attempt->lsn,
+                                     &error)) == DWAL_EAGAIN) {
+        poll(&loop, 1, -1);
+        dwal_reap(log, &done, 1, &count, NULL);
+    }
+    call_check(life, "dwal_append_async", code, &error);
+    if (code != DWAL_OK)
+        return;
+    attempt->standing = UNKNOWN;
+    while (count == 0) {
+        poll(&loop, 1, -1);
+        assert_int_equal(dwal_reap(log, &done, 1, &count, NULL), DWAL_OK);
+    }
+    assert_true(done.context == attempt && done.lsn == attempt->lsn &&
+                done.count == 2);
+    if (done.code != DWAL_OK)
+        assert_int_equal(dwal_failure(log, &error), DWAL_EFAILED);
+    call_check(life, "dwal_reap", done.code, &error);
+    if (done.code == DWAL_OK)
+        attempt->standing = ACKNOWLEDGED;
+}
+
 static void step_rotate(struct life *life, struct dwal *log) {
     struct dwal_error error;
     int code = dwal_rotate(log, &error);
@@ -351,6 +394,7 @@ static void session(struct life *life, bool first) {
     step_commit(life, log, 100);
     step_commit(life, log, 5000);
     step_batch(life, log);
+    step_async(life, log);
     for (int i = 0; i < 4; i++)
         step_commit(life, log, 20000); /* beyond one segment */
     if (first) {

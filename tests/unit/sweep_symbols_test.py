@@ -26,6 +26,7 @@ HARMLESS = {
         pthread_condattr_destroy pthread_condattr_setclock pthread_attr_init
         pthread_attr_destroy pthread_attr_setstacksize pthread_sigmask
         pthread_join pthread_detach pthread_once""",
+    "an eventfd of our own, which is never full": "eventfd_read eventfd_write",
     "without it a child of fork() is not told so": "pthread_atfork",
     "advice that may be ignored": "madvise",
     "a hint where to count; any answer is good": "sched_getcpu",

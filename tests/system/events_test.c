@@ -1,0 +1,678 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The log in an event loop: each outcome once, in order and true; no wake-up
+ * lost and none too many; whatever happens to the disk, the loop learns of it.
+ *
+ * A loop that waits for a wake-up that does not come ends the test by its
+ * timeout: WAKE_MS is far above what a wake-up takes on a busy machine.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "src/log.h"
+#include "tests/support/check.h"
+#include "tests/support/fakeaio.h"
+#include "tests/support/tempdir.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define WAKE_MS 60000
+
+/* ---- what is written to the descriptor ---- */
+
+static _Atomic unsigned signals;
+
+int __real_eventfd_write(int fd, eventfd_t value);
+int __wrap_eventfd_write(int fd, eventfd_t value);
+int __wrap_eventfd_write(int fd, eventfd_t value) {
+    atomic_fetch_add(&signals, 1);
+    return __real_eventfd_write(fd, value);
+}
+
+/* ---- logs and loops ---- */
+
+static struct dwal_options options_small(int submit) {
+    struct dwal_options options;
+    dwal_options_init(&options);
+    options.create = DWAL_CREATE_IF_ABSENT;
+    options.segment_size = MIB;
+    options.queue_bytes_max = MIB;
+    options.mark_delay_ms = 0;
+    options.submit = submit;
+    return options;
+}
+
+static struct dwal *log_open(const char *path, const struct dwal__aio *aio,
+                             const struct dwal_options *options) {
+    struct dwal *log;
+    struct dwal_error error;
+    int code = aio == NULL ? dwal_open(path, options, &log, &error)
+                           : dwal__open_on(dwal__disk_kernel(), aio, path,
+                                           options, &log, &error);
+    if (code != DWAL_OK)
+        fail_msg("%s", error.text);
+    return log;
+}
+
+static int event_fd(struct dwal *log) {
+    struct dwal_error error;
+    int fd = -1;
+    if (dwal_event_fd(log, &fd, &error) != DWAL_OK)
+        fail_msg("%s", error.text);
+    return fd;
+}
+
+static bool readable(int fd, int wait_ms) {
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+    int got;
+    do
+        got = poll(&one, 1, wait_ms);
+    while (got < 0 && errno == EINTR);
+    return got == 1 && (one.revents & POLLIN) != 0;
+}
+
+static void wake_expect(int fd) {
+    if (!readable(fd, WAKE_MS))
+        fail_msg("no wake-up");
+}
+
+static size_t reap(struct dwal *log, struct dwal_completion *done,
+                   size_t room) {
+    size_t count = 99;
+    assert_int_equal(dwal_reap(log, done, room, &count, NULL), DWAL_OK);
+    assert_true(count <= room);
+    return count;
+}
+
+/* Appends @count records of @size bytes; where there is no room, waits for it
+ * as a loop does. Completions that come meanwhile are not looked at. */
+static int append_once(struct dwal *log, size_t count, uint32_t size,
+                       uintptr_t context, uint64_t *lsn,
+                       struct dwal_error *error) {
+    static const uint8_t bytes[4096];
+    struct dwal_record records[8];
+    for (size_t i = 0; i < count; i++)
+        records[i] = (struct dwal_record){.data = bytes, .size = size};
+    return dwal_append_async(log, records, count, (void *)context, lsn, error);
+}
+
+static uint64_t append(struct dwal *log, uintptr_t context) {
+    struct dwal_error error;
+    uint64_t lsn = 0;
+    int code;
+    while ((code = append_once(log, 1, 8, context, &lsn, &error)) ==
+           DWAL_EAGAIN) {
+        wake_expect(event_fd(log));
+        assert_int_equal(reap(log, NULL, 0), 0);
+    }
+    if (code != DWAL_OK)
+        fail_msg("%s", error.text);
+    return lsn;
+}
+
+/* Waits for @count completions, whose contexts go on from @context. */
+static void reap_expect(struct dwal *log, size_t count, uintptr_t context,
+                        int code) {
+    struct dwal_completion done[16];
+    int fd = event_fd(log);
+    while (count > 0) {
+        wake_expect(fd);
+        size_t got = reap(log, done, count < 16 ? count : 16);
+        for (size_t i = 0; i < got; i++) {
+            assert_int_equal(done[i].context, context++);
+            assert_int_equal(done[i].code, code);
+        }
+        count -= got;
+    }
+}
+
+/* Nothing is to be reaped, and the descriptor comes to rest: it may still tell
+ * of a segment that was made ready, but not over and over. */
+static void rest_expect(struct dwal *log, int fd) {
+    struct dwal_completion done;
+    do
+        assert_int_equal(reap(log, &done, 1), 0);
+    while (readable(fd, 0));
+}
+
+static void close_expect(struct dwal *log, int expected) {
+    struct dwal_error error;
+    int code = dwal_close(log, &error);
+    if (code != expected)
+        fail_msg("close: %d %s", code, code == DWAL_OK ? "" : error.text);
+}
+
+/* ---- one loop ---- */
+
+static void test_order(void **state) {
+    for (int submit = 0; submit <= 1; submit++) {
+        struct dwal_options options = options_small(submit);
+        struct dwal *log = log_open(*state, NULL, &options);
+        int fd = event_fd(log);
+        struct dwal_completion done[4];
+        struct dwal_error error;
+        uintptr_t sent = 0, got = 0;
+        uint64_t lsn, first = dwal_durable_lsn(log) + 1, next = first;
+        while (got < 2000) {
+            while (sent < 2000 && sent - got < 64 &&
+                   append_once(log, 1 + sent % 3, 100, sent, &lsn, &error) ==
+                       DWAL_OK) {
+                assert_int_equal(lsn, next);
+                next += 1 + sent % 3;
+                sent++;
+            }
+            wake_expect(fd);
+            for (size_t i = 0, count = reap(log, done, 4); i < count; i++) {
+                assert_int_equal(done[i].context, got);
+                assert_int_equal(done[i].code, DWAL_OK);
+                assert_int_equal(done[i].lsn, first);
+                assert_int_equal(done[i].count, 1 + got % 3);
+                first += done[i].count;
+                assert_true(dwal_durable_lsn(log) >= first - 1);
+                got++;
+            }
+        }
+        close_expect(log, DWAL_OK);
+        assert_int_equal(fcntl(fd, F_GETFD), -1);
+    }
+}
+
+/* Without a descriptor, by looking. */
+static void test_polling(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
+    struct dwal *log = log_open(*state, NULL, &options);
+    struct dwal_completion done[4];
+    struct dwal_error error;
+    atomic_store(&signals, 0);
+    for (uintptr_t i = 0; i < 100; i++) {
+        while (append_once(log, 1, 8, i, NULL, &error) == DWAL_EAGAIN)
+            sched_yield();
+        while (reap(log, done, 4) == 0)
+            sched_yield();
+        assert_int_equal(done[0].lsn, i + 1);
+        assert_int_equal(done[0].context, i);
+    }
+    assert_int_equal(atomic_load(&signals), 0);
+    close_expect(log, DWAL_OK);
+}
+
+static void test_arguments(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
+    struct dwal *log = log_open(*state, NULL, &options);
+    struct dwal_completion done;
+    struct dwal_error error;
+    size_t count = 7;
+    int fd = -7;
+    assert_int_equal(dwal_event_fd(NULL, &fd, &error), DWAL_EINVAL);
+    assert_int_equal(dwal_event_fd(log, NULL, &error), DWAL_EINVAL);
+    assert_int_equal(dwal_reap(NULL, &done, 1, &count, &error), DWAL_EINVAL);
+    assert_int_equal(dwal_reap(log, NULL, 1, &count, &error), DWAL_EINVAL);
+    assert_int_equal(dwal_reap(log, &done, 1, NULL, &error), DWAL_EINVAL);
+    assert_int_equal(dwal_append_async(NULL, NULL, 1, NULL, NULL, &error),
+                     DWAL_EINVAL);
+    assert_int_equal(dwal_append_async(log, NULL, 1, NULL, NULL, NULL),
+                     DWAL_EINVAL);
+    struct dwal_record record = {.data = "x", .size = 1};
+    assert_int_equal(dwal_append_async(log, &record, 0, NULL, NULL, &error),
+                     DWAL_EINVAL);
+    record.size = UINT32_MAX;
+    assert_int_equal(dwal_append_async(log, &record, 1, NULL, NULL, &error),
+                     DWAL_EINVAL);
+    assert_int_equal(count, 7);
+    assert_int_equal(fd, -7);
+    /* Nothing of it is outstanding, and nothing was begun. */
+    assert_int_equal(dwal_reap(log, NULL, 0, &count, &error), DWAL_OK);
+    assert_int_equal(count, 0);
+    fd = event_fd(log);
+    assert_int_equal(event_fd(log), fd);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    assert_true((fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+    assert_true(readable(fd, 0)); /* at first */
+    assert_int_equal(reap(log, &done, 1), 0);
+    assert_false(readable(fd, 0));
+    close_expect(log, DWAL_OK);
+}
+
+/* One write in a cycle however many batches; none if nobody asked. */
+static void test_signals(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
+    struct dwal *log = log_open(*state, NULL, &options);
+    struct dwal_completion done[16];
+    struct dwal_record record = {.data = "x", .size = 1};
+    atomic_store(&signals, 0);
+    assert_int_equal(dwal_commit(log, &record, NULL, NULL), DWAL_OK);
+    assert_int_equal(atomic_load(&signals), 0);
+    int fd = event_fd(log);
+    for (int round = 0; round < 50; round++) {
+        for (int i = 0; i < 5; i++)
+            assert_int_equal(dwal_commit(log, &record, NULL, NULL), DWAL_OK);
+        wake_expect(fd);
+        assert_int_equal(reap(log, done, 16), 0);
+    }
+    assert_in_range(atomic_load(&signals), 50, 51); /* one at first */
+    close_expect(log, DWAL_OK);
+}
+
+/* What there is no room for stays, and the descriptor says so. */
+static void test_room(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
+    struct dwal *log = log_open(*state, NULL, &options);
+    int fd = event_fd(log);
+    struct dwal_completion done[3];
+    for (uintptr_t i = 0; i < 8; i++)
+        append(log, i);
+    assert_int_equal(dwal_wait(log, 8, -1, NULL), DWAL_OK);
+    for (uintptr_t i = 0; i < 8; i += 2) {
+        wake_expect(fd);
+        assert_int_equal(reap(log, NULL, 0), 0);
+        assert_true(readable(fd, 0));
+        assert_int_equal(reap(log, done, 2), 2);
+        assert_int_equal(done[0].context, i);
+        assert_int_equal(done[1].context, i + 1);
+    }
+    rest_expect(log, fd);
+    close_expect(log, DWAL_OK);
+}
+
+/* ---- several threads ---- */
+
+#define APPENDERS 4
+#define APPENDS 400
+
+struct appender {
+    pthread_t thread;
+    struct dwal *log;
+    uintptr_t number;
+    _Atomic uint64_t *lsns; /* by context */
+};
+
+static void *appender_main(void *argument) {
+    struct appender *appender = argument;
+    for (uintptr_t i = 0; i < APPENDS; i++) {
+        uintptr_t context = appender->number * APPENDS + i;
+        struct dwal_error error;
+        uint64_t lsn;
+        int code;
+        while ((code = append_once(appender->log, 1, 60, context, &lsn,
+                                   &error)) == DWAL_EAGAIN)
+            sched_yield();
+        atomic_store(&appender->lsns[context],
+                     code == DWAL_OK ? lsn : UINT64_MAX);
+    }
+    return NULL;
+}
+
+struct reaper {
+    pthread_t thread;
+    struct dwal *log;
+    _Atomic unsigned *left;
+    _Atomic bool *disordered;
+    _Atomic uint64_t *reaped; /* by context: its LSN */
+};
+
+/* Each of them sees its own part of the completions in order. */
+static void *reaper_main(void *argument) {
+    struct reaper *reaper = argument;
+    int fd = event_fd(reaper->log);
+    struct dwal_completion done[8];
+    uint64_t last = 0;
+    while (atomic_load(reaper->left) > 0) {
+        readable(fd, 20); /* the other one may have taken the last */
+        size_t count = reap(reaper->log, done, 8);
+        for (size_t i = 0; i < count; i++) {
+            uintptr_t context = (uintptr_t)done[i].context;
+            uint64_t none = 0;
+            if (done[i].lsn <= last || done[i].code != DWAL_OK ||
+                !atomic_compare_exchange_strong(&reaper->reaped[context], &none,
+                                                done[i].lsn))
+                atomic_store(reaper->disordered, true);
+            last = done[i].lsn;
+        }
+        atomic_fetch_sub(reaper->left, (unsigned)count);
+    }
+    return NULL;
+}
+
+static void threads(const char *path, int submit, int reapers) {
+    static _Atomic uint64_t lsns[APPENDERS * APPENDS],
+        reaped[APPENDERS * APPENDS];
+    memset(lsns, 0, sizeof lsns);
+    memset(reaped, 0, sizeof reaped);
+    struct dwal_options options = options_small(submit);
+    struct dwal *log = log_open(path, NULL, &options);
+    struct appender appenders[APPENDERS];
+    struct reaper takers[2];
+    _Atomic unsigned left = APPENDERS * APPENDS;
+    _Atomic bool disordered = false;
+    for (int i = 0; i < reapers; i++) {
+        takers[i] = (struct reaper){.log = log,
+                                    .left = &left,
+                                    .disordered = &disordered,
+                                    .reaped = reaped};
+        pthread_create(&takers[i].thread, NULL, reaper_main, &takers[i]);
+    }
+    for (uintptr_t i = 0; i < APPENDERS; i++) {
+        appenders[i] = (struct appender){.log = log, .number = i, .lsns = lsns};
+        pthread_create(&appenders[i].thread, NULL, appender_main,
+                       &appenders[i]);
+    }
+    for (int i = 0; i < APPENDERS; i++)
+        pthread_join(appenders[i].thread, NULL);
+    for (int i = 0; i < reapers; i++)
+        pthread_join(takers[i].thread, NULL);
+    assert_false(atomic_load(&disordered));
+    for (int i = 0; i < APPENDERS * APPENDS; i++)
+        assert_int_equal(atomic_load(&lsns[i]), atomic_load(&reaped[i]));
+    close_expect(log, DWAL_OK);
+}
+
+static void test_threads(void **state) {
+    char path[4200];
+    for (int submit = 0; submit <= 1; submit++)
+        for (int reapers = 1; reapers <= 2; reapers++) {
+            snprintf(path, sizeof path, "%s/%d%d", (const char *)*state, submit,
+                     reapers);
+            threads(path, submit, reapers);
+        }
+}
+
+/* One append, one wake-up: with nothing else going on, a lost one is noticed.
+ * Room for one, so that each second reap signals for itself. */
+static void test_no_wake_up_lost(void **state) {
+    for (int submit = 0; submit <= 1; submit++) {
+        struct dwal_options options = options_small(submit);
+        struct dwal *log = log_open(*state, NULL, &options);
+        for (uintptr_t i = 0; i < 1500; i++) {
+            append(log, 2 * i);
+            append(log, 2 * i + 1);
+            reap_expect(log, 2, 2 * i, DWAL_OK);
+        }
+        close_expect(log, DWAL_OK);
+    }
+}
+
+/* ---- failures ---- */
+
+/* The third write fails: what was before is durable, what is behind unknown,
+ * each told once, and in order. */
+static void failing(const char *path, int submit, bool late_fd) {
+    struct dwal_options options = options_small(submit);
+    struct dwal *log = log_open(path, fakeaio_new(), &options);
+    struct dwal_completion done[8];
+    struct dwal_error error;
+    uint64_t base = append(log, 100);
+    reap_expect(log, 1, 100, DWAL_OK);
+    int fd = event_fd(log);
+    fakeaio_hold();
+    fakeaio_fail(FAKEAIO_WRITE, 2, -EIO);
+    append(log, 0);
+    fakeaio_wait_held(1); /* alone in its batch */
+    append(log, 1);
+    append(log, 2);
+    fakeaio_release();
+    wake_expect(fd);
+    if (late_fd)
+        while (dwal_failure(log, NULL) == DWAL_OK)
+            sched_yield();
+    size_t count = 0;
+    while (count < 3) {
+        wake_expect(fd);
+        count += reap(log, done + count, 1);
+    }
+    for (uintptr_t i = 0; i < 3; i++) {
+        assert_int_equal(done[i].context, i);
+        assert_int_equal(done[i].lsn, base + 1 + i);
+        assert_int_equal(done[i].code, i == 0 ? DWAL_OK : DWAL_EFAILED);
+    }
+    assert_int_equal(dwal_failure(log, &error), DWAL_EFAILED);
+    assert_int_equal(error.os_errno, EIO);
+    rest_expect(log, fd);
+    assert_int_equal(append_once(log, 1, 8, 0, NULL, &error), DWAL_EFAILED);
+    close_expect(log, DWAL_EFAILED);
+}
+
+static void test_failure(void **state) {
+    for (int i = 0; i < 4; i++)
+        failing(*state, i % 2, i / 2 == 1);
+}
+
+/* A log that failed, or has news, before the descriptor was asked for. */
+static void test_asked_late(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
+    struct dwal *log = log_open(*state, fakeaio_new(), &options);
+    struct dwal_completion done;
+    struct dwal_error error;
+    uint64_t lsn;
+    while (append_once(log, 1, 8, 1, &lsn, &error) == DWAL_EAGAIN)
+        sched_yield();
+    assert_int_equal(dwal_wait(log, lsn, -1, NULL), DWAL_OK);
+    int fd = event_fd(log);
+    assert_true(readable(fd, 0));
+    assert_int_equal(reap(log, &done, 1), 1);
+    close_expect(log, DWAL_OK);
+
+    log = log_open(*state, fakeaio_new(), &options);
+    fakeaio_fail(FAKEAIO_WRITE, 1, -EIO);
+    struct dwal_record record = {.data = "x", .size = 1};
+    assert_int_equal(dwal_commit(log, &record, NULL, NULL), DWAL_EFAILED);
+    fd = event_fd(log);
+    assert_true(readable(fd, 0));
+    assert_int_equal(reap(log, &done, 1), 0);
+    close_expect(log, DWAL_EFAILED);
+}
+
+/* ---- a disk that hangs ---- */
+
+/* The loop, which nobody wakes, learns of it by the deadline. */
+static void hang_expect(struct dwal *log, uintptr_t context, int64_t begin) {
+    struct dwal_error error;
+    reap_expect(log, 1, context, DWAL_EFAILED);
+    assert_true(dwal__now_ns() - begin >= 200 * DWAL__NS_PER_MS);
+    assert_int_equal(dwal_failure(log, &error), DWAL_EFAILED);
+    assert_int_equal(error.os_errno, ETIMEDOUT);
+}
+
+static void test_event_never_comes(void **state) {
+    for (int submit = 0; submit <= 1; submit++) {
+        struct dwal_options options = options_small(submit);
+        options.io_timeout_ms = 200;
+        struct dwal *log = log_open(*state, fakeaio_new(), &options);
+        append(log, 7);
+        reap_expect(log, 1, 7, DWAL_OK);
+        fakeaio_hold();
+        int64_t begin = dwal__now_ns();
+        append(log, 8);
+        hang_expect(log, 8, begin);
+        fakeaio_release();
+        close_expect(log, DWAL_EFAILED);
+    }
+}
+
+static _Atomic bool gate_shut;
+static struct dwal__aio gated;
+static struct dwal__aio_ops gated_ops;
+
+/* A frozen filesystem: io_submit does not return. */
+static int gated_submit(struct dwal__aio *aio, long count,
+                        struct iocb **iocbs) {
+    while (atomic_load(&gate_shut))
+        dwal__sleep_ns(DWAL__NS_PER_MS);
+    return dwal__aio_kernel.submit(aio, count, iocbs);
+}
+
+/* The log's thread is in the kernel. */
+static void test_submission_hangs(void **state) {
+    gated_ops = dwal__aio_kernel;
+    gated_ops.submit = gated_submit;
+    gated.ops = &gated_ops;
+    for (int submit = 0; submit <= 1; submit++)
+        for (int early = 0; early <= 1; early++) {
+            struct dwal_options options = options_small(submit);
+            options.io_timeout_ms = 200;
+            struct dwal *log = log_open(*state, &gated, &options);
+            struct dwal_error error;
+            if (early) /* before the threads are there, or behind them */
+                event_fd(log);
+            while (append_once(log, 1, 8, 7, NULL, &error) == DWAL_EAGAIN)
+                sched_yield();
+            reap_expect(log, 1, 7, DWAL_OK);
+            atomic_store(&gate_shut, true);
+            int64_t begin = dwal__now_ns();
+            append(log, 8);
+            hang_expect(log, 8, begin);
+            assert_int_equal(dwal_close(log, &error), DWAL_EFAILED);
+            assert_non_null(strstr(error.text, "left on its way"));
+            atomic_store(&gate_shut, false);
+            while (dwal_open(*state, &options, &log, &error) != DWAL_OK)
+                sched_yield();
+            close_expect(log, DWAL_OK);
+        }
+}
+
+/* ---- full ---- */
+
+static void test_queue_full(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
+    options.append_timeout_ms = WAKE_MS; /* of no concern to it */
+    struct dwal *log = log_open(*state, fakeaio_new(), &options);
+    struct dwal_error error;
+    append(log, 0);
+    reap_expect(log, 1, 0, DWAL_OK);
+    fakeaio_hold();
+    uintptr_t sent = 0;
+    int64_t begin = dwal__now_ns();
+    int code;
+    while ((code = append_once(log, 1, 4000, sent, NULL, &error)) == DWAL_OK)
+        sent++;
+    assert_int_equal(code, DWAL_EAGAIN);
+    assert_true(dwal__now_ns() - begin < WAKE_MS / 2 * DWAL__NS_PER_MS);
+    assert_true(sent > 100 && sent < 300);
+    fakeaio_release();
+    reap_expect(log, sent, 0, DWAL_OK);
+    append(log, 0);
+    close_expect(log, DWAL_OK);
+}
+
+static void test_ring_full(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
+    options.segment_size = 16 * MIB;
+    struct dwal *log = log_open(*state, NULL, &options);
+    int fd = event_fd(log);
+    struct dwal_error error;
+    for (uintptr_t i = 0; i < DWAL_COMPLETIONS_MAX; i++)
+        append(log, i);
+    assert_int_equal(append_once(log, 1, 8, 0, NULL, &error), DWAL_EAGAIN);
+    assert_non_null(strstr(error.text, "reap them"));
+    uint64_t last = DWAL_COMPLETIONS_MAX;
+    assert_int_equal(dwal_wait(log, last, -1, NULL), DWAL_OK);
+    assert_int_equal(dwal_wait(log, last + 1, 0, NULL), DWAL_EINVAL);
+    reap_expect(log, 10, 0, DWAL_OK);
+    for (uintptr_t i = 0; i < 10; i++) /* around the end */
+        append(log, DWAL_COMPLETIONS_MAX + i);
+    assert_int_equal(append_once(log, 1, 8, 0, NULL, &error), DWAL_EAGAIN);
+    reap_expect(log, DWAL_COMPLETIONS_MAX, 10, DWAL_OK);
+    rest_expect(log, fd);
+    close_expect(log, DWAL_OK);
+}
+
+/* ---- the ends of the log, and of the handle ---- */
+
+static void test_cut(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
+    struct dwal *log = log_open(*state, NULL, &options);
+    struct dwal_completion done[8];
+    for (uintptr_t i = 0; i < 4; i++)
+        append(log, i);
+    assert_int_equal(dwal_cut(log, 2, NULL), DWAL_OK);
+    assert_int_equal(append(log, 4), 3); /* once more */
+    assert_int_equal(dwal_reset(log, 50, NULL), DWAL_OK);
+    assert_int_equal(append(log, 5), 50);
+    assert_int_equal(dwal_wait(log, 50, -1, NULL), DWAL_OK);
+    static const uint64_t lsns[] = {1, 2, 3, 4, 3, 50};
+    assert_int_equal(reap(log, done, 8), 6);
+    for (uintptr_t i = 0; i < 6; i++) {
+        assert_int_equal(done[i].context, i);
+        assert_int_equal(done[i].lsn, lsns[i]);
+        assert_int_equal(done[i].code, DWAL_OK);
+    }
+    close_expect(log, DWAL_OK);
+}
+
+/* What was not reaped is durable all the same. */
+static void test_close(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
+    struct dwal *log = log_open(*state, NULL, &options);
+    int fd = event_fd(log);
+    for (uintptr_t i = 0; i < 20; i++)
+        append(log, i);
+    close_expect(log, DWAL_OK);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+    log = log_open(*state, NULL, &options);
+    assert_int_equal(dwal_durable_lsn(log), 20);
+    /* Asked for, and never used. */
+    event_fd(log);
+    close_expect(log, DWAL_OK);
+}
+
+static int child_run(struct dwal *log, int fd) {
+    struct dwal_completion done;
+    struct dwal_error error;
+    size_t count;
+    int copy;
+    if (dwal_event_fd(log, &copy, &error) != DWAL_EINVAL ||
+        dwal_reap(log, &done, 1, &count, &error) != DWAL_EINVAL ||
+        append_once(log, 1, 8, 0, NULL, &error) != DWAL_EINVAL ||
+        dwal_close(log, &error) != DWAL_EINVAL || fcntl(fd, F_GETFD) != -1)
+        return 1;
+    return 0;
+}
+
+static void test_fork(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
+    struct dwal *log = log_open(*state, NULL, &options);
+    int fd = event_fd(log);
+    append(log, 1);
+    assert_int_equal(dwal_wait(log, 1, -1, NULL), DWAL_OK);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(child_run(log, fd));
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    reap_expect(log, 1, 1, DWAL_OK);
+    append(log, 2);
+    reap_expect(log, 1, 2, DWAL_OK);
+    close_expect(log, DWAL_OK);
+}
+
+#define UNIT(test)                                                             \
+    cmocka_unit_test_setup_teardown(test, tempdir_setup, tempdir_teardown)
+
+int main(void) {
+    tempdir_use_memory();
+    const struct CMUnitTest tests[] = {
+        UNIT(test_order),
+        UNIT(test_polling),
+        UNIT(test_arguments),
+        UNIT(test_signals),
+        UNIT(test_room),
+        UNIT(test_threads),
+        UNIT(test_no_wake_up_lost),
+        UNIT(test_failure),
+        UNIT(test_asked_late),
+        UNIT(test_event_never_comes),
+        UNIT(test_submission_hangs),
+        UNIT(test_queue_full),
+        UNIT(test_ring_full),
+        UNIT(test_cut),
+        UNIT(test_close),
+        UNIT(test_fork),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
