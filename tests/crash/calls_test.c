@@ -10,7 +10,7 @@
 #include "run.h"
 #include "tests/support/check.h"
 
-#define SCHEDULES 1000u
+#define SCHEDULES (1000u / check_share())
 #define MS INT64_C(1000000)
 
 /* One log on one disk, and what its callers saw. */

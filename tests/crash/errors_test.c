@@ -342,11 +342,9 @@ static void sweep(ways_for *ways_find, unsigned share) {
 }
 
 static unsigned share_wanted(unsigned fallback) {
-#ifdef __SANITIZE_ADDRESS__
-    fallback *= 8;
-#endif
     const char *text = getenv("DWAL_CRASH_SHARE");
-    return text != NULL ? (unsigned)strtoul(text, NULL, 0) : fallback;
+    return text != NULL ? (unsigned)strtoul(text, NULL, 0)
+                        : fallback * check_share();
 }
 
 static void test_errors(void **state) {

@@ -91,12 +91,7 @@ void run_summary(void) {
 
 uint64_t run_states_wanted(uint64_t fallback) {
     const char *text = getenv("DWAL_CRASH_STATES");
-    if (text != NULL)
-        return strtoull(text, NULL, 0);
-#ifdef __SANITIZE_ADDRESS__
-    fallback /= 8;
-#endif
-    return fallback;
+    return text != NULL ? strtoull(text, NULL, 0) : fallback / check_share();
 }
 
 /* ---- doing ---- */

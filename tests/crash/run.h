@@ -34,7 +34,7 @@ void run_watch(void);
 void run_begin(void);
 void run_summary(void);
 
-/* DWAL_CRASH_STATES, or @fallback; less of it with sanitizers. */
+/* DWAL_CRASH_STATES, or @fallback; less of it with AddressSanitizer. */
 uint64_t run_states_wanted(uint64_t fallback);
 
 /* A new disk without a log, and what is known of it. */

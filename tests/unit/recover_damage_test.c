@@ -160,7 +160,7 @@ static void check_cuts(struct fixture *f, const uint8_t *rest) {
     for (uint64_t cut = BLOCK; cut < two->tail; cut += BLOCK)
         check_cut(f, cut, rest, whole);
     /* Every byte, of every batch: the last one alone would be too easy. */
-    for (uint64_t cut = BLOCK; cut < two->tail; cut++)
+    for (uint64_t cut = BLOCK; cut < two->tail; cut += check_share())
         check_cut(f, cut, rest, whole);
 }
 
@@ -185,7 +185,7 @@ static void test_cuts_below(void **state) {
     uint64_t lost_to = logbuild_last(two)->first_lsn - 1; /* W */
     uint8_t whole[SEGMENT];
     memcpy(whole, one->bytes, SEGMENT);
-    for (uint64_t cut = BLOCK; cut < one->tail; cut += 8) {
+    for (uint64_t cut = BLOCK; cut < one->tail; cut += 8 * check_share()) {
         memcpy(one->bytes, whole, cut);
         memset(one->bytes + cut, 0, SEGMENT - cut);
         unsigned batch = batch_at(one, cut);
@@ -284,7 +284,7 @@ static void check_flips(struct fixture *f, bool mark) {
     recovered_check(&sound, "clean", 16);
     for (unsigned i = 0; i < 3; i++) {
         uint64_t used = f->log.segments[i]->tail;
-        for (uint64_t bit = 0; bit < 8 * used; bit++)
+        for (uint64_t bit = 0; bit < 8 * used; bit += check_share())
             check_flip(f, i, bit, &sound.recovery);
     }
     recovered_release(&sound);

@@ -918,7 +918,8 @@ static void repair_of_any_damage(void **state) {
     (void)state;
     uint64_t seed = check_seed(4);
     const char *text = getenv("DWAL_ROUNDS");
-    uint64_t rounds = text != NULL ? strtoull(text, NULL, 0) : 2000;
+    uint64_t rounds =
+        text != NULL ? strtoull(text, NULL, 0) : 2000 / check_share();
     for (uint64_t i = 0; i < rounds; i++) {
         /* The first round of DWAL_SEED + i is round i. */
         uint64_t random = seed + i;
