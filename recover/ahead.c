@@ -15,13 +15,11 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../format/bytes.h"
-
-#define THREAD_STACK ((size_t)256 << 10) /* pread needs a few hundred bytes */
+#include "thread.h"
 
 #define PENDING ((ssize_t)-1)
 
@@ -115,22 +113,6 @@ static void *thread_main(void *argument) {
     return NULL;
 }
 
-/* The application's signals are for the application's threads. */
-static int thread_start(pthread_t *thread, struct dwal__ahead *ahead) {
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    int error = pthread_attr_init(&attributes);
-    if (error != 0)
-        return error;
-    pthread_attr_setstacksize(&attributes, THREAD_STACK);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(thread, &attributes, thread_main, ahead);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return error;
-}
-
 bool dwal__ahead_start(struct dwal__ahead *ahead,
                        const struct dwal__ahead_range *range) {
     assert(ahead->thread_count == 0 && range->from % range->unit == 0);
@@ -145,7 +127,8 @@ bool dwal__ahead_start(struct dwal__ahead *ahead,
     ahead->stop = false;
     while (ahead->thread_count < DWAL__AHEAD_READS &&
            ahead->thread_count < ahead->chunks &&
-           thread_start(&ahead->threads[ahead->thread_count], ahead) == 0)
+           dwal__thread_start(&ahead->threads[ahead->thread_count], thread_main,
+                              ahead) == 0)
         ahead->thread_count++;
     return ahead->thread_count > 0;
 }

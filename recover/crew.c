@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "thread.h"
+
 /* What the threads share. */
 struct shared {
     struct dwal__crew *crew;
@@ -92,7 +94,7 @@ int dwal__crew_run(struct dwal__crew *crew) {
     unsigned count = 0;
     while (count + 1 < crew->threads && count < DWAL__RECOVER_THREADS_MAX &&
            count + 1 < crew->count &&
-           pthread_create(&threads[count], NULL, worker_main, &shared) == 0)
+           dwal__thread_start(&threads[count], worker_main, &shared) == 0)
         count++;
     worker_main(&shared);
     while (count > 0)

@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +20,6 @@
 #include "../format/crc.h"
 #include "log.h"
 
-#define THREAD_STACK (256u << 10)
 /* How long dwal_close waits at most for I/O after a failure, and how much
  * longer than the I/O timeout without one. */
 #define LATE_WAIT_MS 1000
@@ -49,22 +47,6 @@ void dwal__tell(struct dwal *log, int level, const char *format, ...) {
     pthread_mutex_lock(&log->log_lock);
     log->options.log(log->options.log_argument, level, text);
     pthread_mutex_unlock(&log->log_lock);
-}
-
-int dwal__thread_start(pthread_t *thread, void *(*body)(void *), void *log) {
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    int error = pthread_attr_init(&attributes);
-    if (error != 0)
-        return error;
-    pthread_attr_setstacksize(&attributes, THREAD_STACK);
-    /* The application's signals are for the application's threads. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(thread, &attributes, body, log);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return error;
 }
 
 void dwal__thread_exit(struct dwal *log, _Atomic uint32_t *exited) {

@@ -59,6 +59,7 @@
 #include "../recover/disk.h"
 #include "../recover/disk_sync.h"
 #include "../recover/recover.h"
+#include "../recover/thread.h"
 #include "aio.h"
 #include "dwal.h"
 #include "meters.h"
@@ -667,8 +668,6 @@ int dwal__handle_check(const struct dwal *log, struct dwal_error *error);
 /* Starts threads and I/O at the first append. */
 int dwal__activate(struct dwal *log, struct dwal_error *error);
 void dwal__unreference(struct dwal *log);
-/* A thread with all signals blocked and a small stack. */
-int dwal__thread_start(pthread_t *thread, void *(*body)(void *), void *log);
 /* The thread's last act: says so, and lets go of the log. */
 void dwal__thread_exit(struct dwal *log, _Atomic uint32_t *exited);
 /* Joins it, or leaves it to itself after @deadline; false: left. */

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -338,16 +339,39 @@ static void cancelled(void **state) {
 
 /* ---- without threads, without memory ---- */
 
-static bool no_threads;
+static bool no_threads, no_small_stacks;
+static unsigned masks_open; /* threads that would get a signal */
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*body)(void *), void *argument);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*body)(void *), void *argument);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*body)(void *), void *argument) {
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    masks_open += !sigismember(&mask, SIGTERM) || !sigismember(&mask, SIGPROF);
+    if (no_small_stacks && attributes != NULL)
+        return EINVAL; /* as glibc, if thread-local variables do not fit */
     return no_threads
                ? EAGAIN
                : __real_pthread_create(thread, attributes, body, argument);
+}
+
+/* Where a small stack does not hold the thread-local variables of the
+ * application, the thread gets one of the usual size. */
+static void small_stacks_refused(void **state) {
+    struct fixture *f = *state;
+    no_small_stacks = true;
+    masks_open = 0;
+    f->disk.meet = DWAL__AHEAD_READS;
+    dwal__feed_expect(&f->feed, FILE_SIZE, true);
+    file_read(f, FILE_SIZE);
+    no_small_stacks = false;
+    assert_int_equal(f->disk.inside_most, DWAL__AHEAD_READS);
+    assert_int_equal(masks_open, 0);
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    assert_false(sigismember(&mask, SIGTERM));
 }
 
 static void threads_refused(void **state) {
@@ -363,10 +387,19 @@ static void threads_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(all_of_it),      TEST(in_flight),    TEST(not_asked_for),
-        TEST(one_at_a_time),  TEST(expected_end), TEST(jumps),
-        TEST(bad_block),      TEST(bad_once),     TEST(shorter),
-        TEST(direct_refused), TEST(cancelled),    TEST(threads_refused),
+        TEST(all_of_it),
+        TEST(in_flight),
+        TEST(not_asked_for),
+        TEST(one_at_a_time),
+        TEST(expected_end),
+        TEST(jumps),
+        TEST(bad_block),
+        TEST(bad_once),
+        TEST(shorter),
+        TEST(direct_refused),
+        TEST(cancelled),
+        TEST(threads_refused),
+        TEST(small_stacks_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
