@@ -23,8 +23,8 @@
 #define RUNTIME_DEFAULT 5.0
 #define READ_SIZE_DEFAULT (256 * MIB)
 
-const char *const dwal__bench_mode_names[] = {"commit", "append", "scan",
-                                              "recover", NULL};
+const char *const dwal__bench_mode_names[] = {"commit", "append",  "scan",
+                                              "load",   "recover", NULL};
 const char *const dwal__bench_preset_names[] = {"latency", "balanced",
                                                 "throughput", NULL};
 const char *const dwal__bench_sync_names[] = {"auto", "dsync", "fdsync", NULL};
@@ -45,7 +45,7 @@ enum kind {
 /* The modes in which an option means something. */
 #define IN(mode) (1u << DWAL__BENCH_##mode)
 #define WRITING (IN(COMMIT) | IN(APPEND))
-#define READING (IN(SCAN) | IN(RECOVER))
+#define READING (IN(SCAN) | IN(LOAD) | IN(RECOVER))
 
 struct row {
     const char *name;
@@ -65,8 +65,8 @@ struct row {
 static const struct row rows[] = {
     {"mode", "MODE",
      "commit: append a record, wait until it is durable;\n"
-     "append: do not wait; scan: read a log; recover: open one;\n"
-     "commit",
+     "append: do not wait; scan: read a log; load: in bulk;\n"
+     "recover: open one; commit",
      KIND_CHOICE, FIELD(mode), 0, 0, dwal__bench_mode_names,
      WRITING | READING, false},
     {"numjobs", "N", "threads that do so, 1 to 1024; 1",
@@ -81,7 +81,7 @@ static const struct row rows[] = {
      "measure for so long; 5, or, with --size, no limit",
      KIND_REAL, FIELD(runtime), 0, 86400, NULL, WRITING | READING, true},
     {"size", "SIZE",
-     "stop after so many bytes of payload; of scan and\n"
+     "stop after so many bytes of payload; of scan, load and\n"
      "recover: that the log has, 256M",
      KIND_SIZE, FIELD(size), 1, TIB, NULL, WRITING | READING, true},
     {"ramp_time", "SECONDS", "run for so long before measuring",
@@ -140,13 +140,14 @@ static const struct row rows[] = {
 
 static const char modes_help[] =
 "\n"
-"commit and append write a new log; scan and recover write one of --size first,\n"
-"drop it from the page cache before each pass, and measure whole passes: the\n"
-"latency of scan is that of reading the log, of recover that of opening it.\n"
+"commit and append write a new log; scan, load and recover write one of --size\n"
+"first, drop it from the page cache before each pass, and measure whole passes:\n"
+"the latency of scan and load is that of reading the log, of recover that of\n"
+"opening it.\n"
 "With --vs fio: commit against overwrites of 4 KiB, one at a time a job; append\n"
 "against 1 MiB, four at a time, overwriting with --trim, otherwise into\n"
-"preallocated space, all with RWF_DSYNC; scan and recover against direct reads\n"
-"of 1 MiB, eight at a time.\n";
+"preallocated space, all with RWF_DSYNC; scan, load and recover against direct\n"
+"reads of 1 MiB, eight at a time.\n";
 
 static const char common_help[] =
 "\n"

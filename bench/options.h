@@ -14,6 +14,7 @@ enum dwal__bench_mode {
     DWAL__BENCH_COMMIT, /* append a record, wait until it is durable */
     DWAL__BENCH_APPEND, /* append without waiting, but for iodepth */
     DWAL__BENCH_SCAN,   /* read a whole log through a cursor */
+    DWAL__BENCH_LOAD,   /* the same in bulk, into memory of its own */
     DWAL__BENCH_RECOVER /* open a log */
 };
 

@@ -56,6 +56,33 @@ static bool pass_scan(const char *path, struct pass *pass) {
     return false;
 }
 
+/* In pieces that the processor's cache holds. */
+#define LOAD_BYTES ((size_t)1 << 20)
+#define LOAD_RECORDS 4096
+
+static bool pass_load(const char *path, struct pass *pass) {
+    static struct dwal_record records[LOAD_RECORDS];
+    static _Alignas(8) uint8_t buffer[LOAD_BYTES];
+    struct dwal_cursor *cursor;
+    struct dwal_error error;
+    size_t count;
+    int64_t start = dwal__bench_now_ns();
+    int code = dwal_cursor_open(path, NULL, &cursor, &error);
+    if (code == DWAL_OK) {
+        while (!dwal__cli_cancelled() &&
+               (code = dwal_cursor_load(cursor, UINT64_MAX, buffer,
+                                        sizeof buffer, records, LOAD_RECORDS,
+                                        &count, NULL, &error)) == DWAL_OK)
+            pass->records += count;
+        pass->ns = dwal__bench_now_ns() - start;
+        dwal_cursor_close(cursor);
+    }
+    if (code == DWAL_OK || code == DWAL_END)
+        return true;
+    dwal__cli_error("%s", error.text);
+    return false;
+}
+
 static bool pass_recover(const struct dwal__bench_options *options,
                          const char *path, uint64_t last_lsn,
                          struct pass *pass) {
@@ -89,13 +116,17 @@ static bool pass_run(const struct dwal__bench_options *options,
     memset(pass, 0, sizeof *pass);
     dwal__scratch_uncache(path);
     dwal__usage_look(&before);
-    bool good = options->mode == DWAL__BENCH_SCAN
-                    ? pass_scan(path, pass)
-                    : pass_recover(options, path, last_lsn, pass);
+    bool good;
+    if (options->mode == DWAL__BENCH_SCAN)
+        good = pass_scan(path, pass);
+    else if (options->mode == DWAL__BENCH_LOAD)
+        good = pass_load(path, pass);
+    else
+        good = pass_recover(options, path, last_lsn, pass);
     dwal__usage_look(used);
     dwal__usage_since(used, &before);
-    if (good && options->mode == DWAL__BENCH_SCAN && !dwal__cli_cancelled() &&
-        pass->records != last_lsn) {
+    if (good && options->mode != DWAL__BENCH_RECOVER &&
+        !dwal__cli_cancelled() && pass->records != last_lsn) {
         dwal__cli_error("%s: read %" PRIu64 " records of %" PRIu64, path,
                         pass->records, last_lsn);
         good = false;

@@ -13,6 +13,7 @@
 
 static bool reading(const struct dwal__bench_options *options) {
     return options->mode == DWAL__BENCH_SCAN ||
+           options->mode == DWAL__BENCH_LOAD ||
            options->mode == DWAL__BENCH_RECOVER;
 }
 

@@ -26,7 +26,7 @@ WORDS = {
                "--color": COLOR},
     "waldump": {"--color": COLOR},
     "walfsck": {"--color": COLOR},
-    "walbench": {"--mode": "commit append scan recover", "--preset": PRESET,
+    "walbench": {"--mode": "commit append scan load recover", "--preset": PRESET,
                  "--sync": SYNC, "--gather": "auto off", "--wait": "auto sleep",
                  "--vs": "fio"},
 }

@@ -6,6 +6,7 @@
  */
 #include "reader.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "reader_parts.h"
@@ -63,37 +64,41 @@ static int batch_next(struct dwal__reader *reader, struct dwal_error *error) {
 
 /* ---- records ---- */
 
+/* Goes on behind @record of the open batch. */
+static void record_pass(struct dwal__reader *reader,
+                        const struct dwal__record *record) {
+    reader->record_at += dwal__record_room(record->size);
+    reader->record_index++;
+    if (record->lsn != 0)
+        reader->record_lsn = record->lsn + 1;
+}
+
+static bool record_hidden(const struct dwal__reader *reader,
+                          const struct dwal__record *record) {
+    if (record->lsn != 0)
+        return record->lsn < reader->wanted;
+    return !reader->system || reader->record_lsn < reader->wanted;
+}
+
 /* The next record of the open batch that is to be shown; closes the batch and
  * returns false if there is none. */
-static bool record_next(struct dwal__reader *reader,
+static bool record_find(struct dwal__reader *reader,
                         struct dwal__reader_item *item) {
     const struct dwal__window_batch *batch = &reader->batch;
     struct dwal__record *record = &item->record;
     while (reader->record_index < batch->header.record_count) {
-        size_t at = reader->record_at;
-        uint32_t index = reader->record_index++;
-        dwal__record_load(batch->bytes + at, record);
-        reader->record_at = at + dwal__record_room(record->size);
+        dwal__record_load(batch->bytes + reader->record_at, record);
         if (record->lsn > reader->keep_lsn)
             break; /* cut off, and all behind it in this batch with it */
-        bool application = record->lsn != 0;
-        bool hidden = application ? record->lsn < reader->wanted
-                                  : !reader->system ||
-                                        reader->record_lsn < reader->wanted;
-        if (application)
-            reader->record_lsn = record->lsn + 1;
-        if (hidden)
-            continue;
-        if (application) {
-            reader->shown = record->lsn;
-            reader->wanted = record->lsn + 1;
+        if (!record_hidden(reader, record)) {
+            item->segment = batch->header.segment;
+            item->batch_offset = batch->header.offset;
+            item->offset = batch->header.offset + reader->record_at;
+            item->batch = batch->header;
+            item->batch_index = reader->record_index;
+            return true;
         }
-        item->segment = batch->header.segment;
-        item->batch_offset = batch->header.offset;
-        item->offset = batch->header.offset + at;
-        item->batch = batch->header;
-        item->batch_index = index;
-        return true;
+        record_pass(reader, record);
     }
     reader->open = false;
     return false;
@@ -101,7 +106,7 @@ static bool record_next(struct dwal__reader *reader,
 
 /* ---- the interface ---- */
 
-int dwal__reader_next(struct dwal__reader *reader,
+int dwal__reader_peek(struct dwal__reader *reader,
                       struct dwal__reader_item *item,
                       struct dwal_error *error) {
     struct dwal_error local;
@@ -112,13 +117,33 @@ int dwal__reader_next(struct dwal__reader *reader,
         *error = reader->stuck;
         return error->code;
     }
-    while (!reader->open || !record_next(reader, &next)) {
+    while (!reader->open || !record_find(reader, &next)) {
         int code = batch_next(reader, error);
         if (code != DWAL_OK)
             return code;
     }
     *item = next;
     return DWAL_OK;
+}
+
+void dwal__reader_take(struct dwal__reader *reader,
+                       const struct dwal__reader_item *item) {
+    const struct dwal__record *record = &item->record;
+    assert(reader->open && item->batch_index == reader->record_index);
+    record_pass(reader, record);
+    if (record->lsn != 0) {
+        reader->shown = record->lsn;
+        reader->wanted = record->lsn + 1;
+    }
+}
+
+int dwal__reader_next(struct dwal__reader *reader,
+                      struct dwal__reader_item *item,
+                      struct dwal_error *error) {
+    int code = dwal__reader_peek(reader, item, error);
+    if (code == DWAL_OK)
+        dwal__reader_take(reader, item);
+    return code;
 }
 
 static void reader_set(struct dwal__reader *reader,
@@ -259,6 +284,10 @@ int dwal__reader_verdict(struct dwal__reader *reader,
     if (error != NULL)
         *error = bound->end_error;
     return bound->end_code;
+}
+
+uint64_t dwal__reader_wanted(const struct dwal__reader *reader) {
+    return reader->wanted;
 }
 
 uint64_t dwal__reader_first_lsn(const struct dwal__reader *reader) {

@@ -70,6 +70,14 @@ int dwal__reader_open(const struct dwal__reader_options *options,
 int dwal__reader_next(struct dwal__reader *reader,
                       struct dwal__reader_item *item, struct dwal_error *error);
 
+/* The same in two steps: looks at the next item, as often as one likes; and goes
+ * on behind the one that was looked at, without a look at anything else
+ * between. */
+int dwal__reader_peek(struct dwal__reader *reader,
+                      struct dwal__reader_item *item, struct dwal_error *error);
+void dwal__reader_take(struct dwal__reader *reader,
+                       const struct dwal__reader_item *item);
+
 /* The next record is then that with @lsn (0: the first that is there), or the
  * first system record behind the one before it. @lsn may lie behind the end.
  * Damage before it is passed by. DWAL_OK; on DWAL_ETRIMMED, DWAL_ECORRUPT,
@@ -111,6 +119,9 @@ dwal__reader_recovery(const struct dwal__reader *reader);
  * up to there: DWAL_END, DWAL_ECORRUPT or DWAL_EIO. DWAL_END as long as
  * dwal__reader_recovery is NULL. */
 int dwal__reader_verdict(struct dwal__reader *reader, struct dwal_error *error);
+
+/* The LSN that the next record has at least. */
+uint64_t dwal__reader_wanted(const struct dwal__reader *reader);
 
 /* The first LSN that is not trimmed, and the durable end, as far as known. */
 uint64_t dwal__reader_first_lsn(const struct dwal__reader *reader);

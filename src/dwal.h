@@ -742,6 +742,32 @@ int dwal_cursor_next_wait(struct dwal_cursor *cursor,
                           struct dwal_record *record, int timeout_ms,
                           struct dwal_error *error);
 
+/*
+ * Many records at once: as many of the next ones that match, with LSNs up to
+ * @last_lsn (UINT64_MAX: all there are), as fit. Copies their payloads one
+ * behind the other into the @size bytes at @buffer, each at a multiple of 8
+ * from there on, and describes them in @records, which has room for @room; sets
+ * *@count. The cursor stands behind the last of them. @buffer is the caller's,
+ * and no further call of the cursor touches it.
+ *
+ * *@count 0 means that the range is done: nothing up to @last_lsn is left that
+ * matches. What stands in the way of a later record is told by the call after
+ * the one that returns those before it. A batch is checked wholly before
+ * anything of it is copied.
+ *
+ * Returns 0, or the codes of dwal_cursor_next if there is not even one record;
+ * then what is in @buffer and @records means nothing. Also:
+ *   DWAL_END     the log ends before @last_lsn; call again for later ones
+ *   DWAL_EINVAL  the next record does not fit into @size bytes: *@needed (which
+ *                may be NULL) says how many it takes, and the cursor stays
+ *                where it is. @room is 0, @buffer NULL with @size not 0, or the
+ *                cursor is a parent's
+ */
+int dwal_cursor_load(struct dwal_cursor *cursor, uint64_t last_lsn,
+                     void *buffer, size_t size, struct dwal_record *records,
+                     size_t room, size_t *count, size_t *needed,
+                     struct dwal_error *error);
+
 /* Go to @lsn (0: the first that is there): the next record is that one or the
  * first behind it that matches. @lsn may lie behind the end. DWAL_ETRIMMED
  * leaves the cursor where it was; also DWAL_EIO, DWAL_ECORRUPT. */

@@ -197,7 +197,7 @@ def test_open_loop_tells_overload():
 
 
 def test_reading():
-    for mode in ("scan", "recover"):
+    for mode in ("scan", "load", "recover"):
         with directory() as d:
             result = measure(WALBENCH, "--mode", mode, "--size", "3M", "--bs",
                              1000, "--runtime", 0.2, *SEGMENTS, d)
@@ -210,9 +210,10 @@ def test_reading():
 
 
 def test_text():
-    for mode in ("commit", "append", "scan", "recover"):
+    for mode in ("commit", "append", "scan", "load", "recover"):
         with directory() as d:
-            moment = ["--runtime", 0.1] if mode in ("scan", "recover") else []
+            moment = ["--runtime", 0.1] if mode in ("scan", "load",
+                                                     "recover") else []
             out, err = run(WALBENCH, "--mode", mode, "--size", "200K",
                            *SEGMENTS, *moment, d)
             for word in (mode, "device", "records", "latency", "p99.99", "max",
