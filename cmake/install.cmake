@@ -84,6 +84,26 @@ endif()
 # A page for each function: its own, or the one that its .so line names.
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/man/"
   DESTINATION "${CMAKE_INSTALL_MANDIR}/man3" COMPONENT dev
-  FILES_MATCHING PATTERN "*.3")
+  FILES_MATCHING PATTERN "*.3" PATTERN "dwal_raft*" EXCLUDE)
 install(FILES "${PROJECT_SOURCE_DIR}/SPEC.md"
   DESTINATION "${CMAKE_INSTALL_DOCDIR}" COMPONENT dev)
+
+# ---- adapters/raft ----
+# A component of its own, since it needs libraft and libuv; in no package yet.
+if(TARGET dwal_raft)
+  install(TARGETS dwal_raft_shared EXPORT dwalRaftTargets
+    LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT raft)
+  install(TARGETS dwal_raft EXPORT dwalRaftTargets
+    ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT raft)
+  install(FILES "${PROJECT_SOURCE_DIR}/adapters/raft/dwal_raft.h"
+    DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT raft)
+  install(EXPORT dwalRaftTargets NAMESPACE dwal:: DESTINATION "${package_dir}"
+    COMPONENT raft)
+  configure_file("${PROJECT_SOURCE_DIR}/adapters/raft/dwal-raft.pc.in"
+    "${PROJECT_BINARY_DIR}/dwal-raft.pc" @ONLY)
+  install(FILES "${PROJECT_BINARY_DIR}/dwal-raft.pc"
+    DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig" COMPONENT raft)
+  install(DIRECTORY "${PROJECT_SOURCE_DIR}/man/"
+    DESTINATION "${CMAKE_INSTALL_MANDIR}/man3" COMPONENT raft
+    FILES_MATCHING PATTERN "dwal_raft*.3")
+endif()

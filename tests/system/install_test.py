@@ -21,6 +21,8 @@ SOURCE = Path(os.environ["DWAL_SOURCE_DIR"])
 BUILD = Path(os.environ["DWAL_BUILD_DIR"])
 EXPECTED = "record 1 is on the disk\n1 hello\n"
 WARNINGS = ["-std=c17", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+# libuv's header needs more than the standard.
+WITH_UV = ["-D_GNU_SOURCE"]
 
 
 def run(*command: str | Path, **environment: str) -> str:
@@ -105,8 +107,10 @@ def check_pkg_config(directory: Path, libraries: Path) -> None:
 def check_cmake(directory: Path, prefix: Path, libraries: Path) -> None:
     shutil.copy(HERE / "installed/program.cpp", directory)
     build = directory / "cmake"
+    raft = (prefix / "include/dwal_raft.h").exists()
     run("cmake", "-S", HERE / "installed", "-B", build, "-G", "Ninja",
-        f"-DPROGRAMS={directory}", f"-DCMAKE_PREFIX_PATH={prefix}")
+        f"-DPROGRAMS={directory}", f"-DCMAKE_PREFIX_PATH={prefix}",
+        f"-DRAFT={'ON' if raft else 'OFF'}")
     run("cmake", "--build", build)
     for language in ("c", "cpp"):
         for kind in ("shared", "static"):
@@ -118,14 +122,36 @@ def check_cmake(directory: Path, prefix: Path, libraries: Path) -> None:
                   directory / f"log-{name}", str(libraries))
 
 
+def check_raft(directory: Path, prefix: Path, libraries: Path) -> None:
+    """The adapter, where it was built: by CMake, and by dwal-raft.pc."""
+    if not (prefix / "include/dwal_raft.h").exists():
+        print("adapters/raft was not built")
+        return
+    flags = run("pkg-config", "--cflags", "--libs", "dwal-raft",
+                PKG_CONFIG_PATH=str(libraries / "pkgconfig")).split()
+    run("cc", *WARNINGS, *WITH_UV, HERE / "installed/raft.c", *flags, "-o",
+        directory / "raft")
+    for program in (directory / "raft", directory / "cmake/raft",
+                    directory / "cmake/raft-static"):
+        has = "libdwal-raft.so.0" in needed(program)
+        if has != (program.name == "raft"):
+            sys.exit(f"{program.name} needs {needed(program)}")
+        out = run(program, directory / f"node-{program.parent.name}-"
+                  f"{program.name}", LD_LIBRARY_PATH=str(libraries))
+        if out != "term 7\n":
+            sys.exit(f"{program}: {out!r}")
+        print(f"{program.relative_to(directory)}: built and run")
+
+
 def check_examples(directory: Path, prefix: Path) -> None:
     count = 0
     for page in sorted((prefix / "share/man/man3").glob("*.3")):
         for text in examples(page):
             source = directory / "example.c"
             source.write_text(text)
-            run("cc", *WARNINGS, "-c", source, f"-I{prefix}/include", "-o",
-                directory / "example.o")
+            more = WITH_UV if page.name.startswith("dwal_raft") else []
+            run("cc", *WARNINGS, *more, "-c", source, f"-I{prefix}/include",
+                "-o", directory / "example.o")
             count += 1
     print(f"{count} examples of the manual compile")
     if count < 3:
@@ -140,6 +166,7 @@ def main() -> None:
         (directory / "program.c").write_text(programs[0])
         check_examples(directory, prefix)
         check_cmake(directory, prefix, libraries)
+        check_raft(directory, prefix, libraries)
         if shutil.which("pkg-config"):
             check_pkg_config(directory, libraries)
         else:

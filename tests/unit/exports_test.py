@@ -1,18 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The shared library exports what dwal.h and dwal_error.h declare, and nothing
-else.
+"""The shared library exports what its public headers declare, and nothing else.
 
-usage: exports_test.py LIBRARY SOURCE_DIR
+usage: exports_test.py LIBRARY HEADER...
 """
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-library, root = sys.argv[1], Path(sys.argv[2])
-text = "".join((root / name).read_text()
-               for name in ("src/dwal.h", "format/dwal_error.h"))
+library = sys.argv[1]
+text = "".join(Path(name).read_text() for name in sys.argv[2:])
 text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
 declared = set(re.findall(r"^[a-z].*?\b(dwal_\w+)\(", text, re.M))
 lines = subprocess.run(["nm", "-D", "--defined-only", library], check=True,

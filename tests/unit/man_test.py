@@ -79,8 +79,14 @@ def check_tools() -> int:
 
 # ---- the library ----
 
+# What is exported, where it is declared, and the page that names all of it.
+LIBRARIES = (
+    ("src/dwal.map", ("src/dwal.h", "format/dwal_error.h"), "dwal.3"),
+    ("adapters/raft/dwal_raft.map", ("adapters/raft/dwal_raft.h",),
+     "dwal_raft.3"),
+)
 headers = "".join((root / name).read_text()
-                  for name in ("src/dwal.h", "format/dwal_error.h"))
+                  for _, names, _ in LIBRARIES for name in names)
 code = re.sub(r"/\*.*?\*/", "", headers, flags=re.S)
 
 
@@ -88,9 +94,8 @@ def tight(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
-def check_functions() -> int:
-    names = re.findall(r"^\s+(dwal_\w+);", (root / "src/dwal.map").read_text(),
-                       re.M)
+def check_functions(exports: Path, overview: Path) -> int:
+    names = re.findall(r"^\s+(dwal_\w+);", exports.read_text(), re.M)
     for name in names:
         page = man / f"{name}.3"
         if not page.exists():
@@ -104,8 +109,8 @@ def check_functions() -> int:
         elif tight(match[0]) not in synopsis:
             faults.append(f"man/{target(page).name} declares {name} otherwise "
                           f"than dwal.h: {tight(match[0])}")
-        if name not in plain((man / "dwal.3").read_text()):
-            faults.append(f"man/dwal.3 does not name {name}")
+        if name not in plain(overview.read_text()):
+            faults.append(f"man/{overview.name} does not name {name}")
     return len(names)
 
 
@@ -130,7 +135,7 @@ def check_names() -> int:
     pages = plain("".join(path.read_text() for path in sorted(man.glob("*.3"))))
     pages = re.sub(r"^\.TH .*", "", pages, flags=re.M)  # all capitals
     known = set(re.findall(r"\bDWAL_[A-Z0-9_]+\b", code)) - {
-        "DWAL_H", "DWAL_ERROR_H", "DWAL_X", "DWAL_ERROR_LIST"}
+        "DWAL_H", "DWAL_ERROR_H", "DWAL_RAFT_H", "DWAL_X", "DWAL_ERROR_LIST"}
     named = set(re.findall(r"\bDWAL_[A-Z0-9_]+\b", pages))
     for name in sorted(known - named):
         faults.append(f"no page names {name}")
@@ -190,7 +195,8 @@ def check_warnings(pages: list[Path]) -> None:
 
 all_pages = sorted(man.glob("*.[1-9]"))
 options = check_tools()
-functions = check_functions()
+functions = sum(check_functions(root / exports, man / overview)
+                for exports, _, overview in LIBRARIES)
 check_codes()
 names = check_names()
 for each in all_pages:

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a node starts from: the snapshot, which the inner backend reads, and the
+ * log, brought in step with each other; before that, bootstrap and recover.
+ *
+ *   the log                                  means
+ *   begins at 1, no snapshot                 nothing was trimmed
+ *   holds the snapshot's last entry, with
+ *   its term, or begins right behind it      a snapshot of the node's own
+ *   ends before the snapshot's last entry,
+ *   or has it with a lower term              an install that a crash broke off
+ *                                            before the reset, done now
+ *   begins behind it with a gap, or has it
+ *   with a higher term                       entries are gone: RAFT_CORRUPT
+ *
+ * Invariant: what load returns is dense, from start_index on, and each entry of a
+ * term that the node has seen.
+ */
+#include "store.h"
+
+#include <string.h>
+
+/* Entries that share a piece of memory, which libraft frees with the last. */
+#define BATCH_SIZE ((size_t)256 << 10)
+
+static int corrupt(struct dwal_raft__store *store, const char *what) {
+    return dwal_raft__problem_tell(
+        store->io, RAFT_CORRUPT,
+        "log %s, entries %llu to %llu: run walfsck on it; %s", store->log_path,
+        (unsigned long long)dwal_first_lsn(store->log),
+        (unsigned long long)dwal_durable_lsn(store->log), what);
+}
+
+static bool log_is_empty(struct dwal_raft__store *store) {
+    return dwal_durable_lsn(store->log) < dwal_first_lsn(store->log);
+}
+
+/* ---- single entries ---- */
+
+static int cursor_open(struct dwal_raft__store *store, raft_index index,
+                       struct dwal_cursor **cursor) {
+    struct dwal_cursor_options options;
+    struct dwal_error error;
+    dwal_cursor_options_init(&options);
+    options.start_lsn = index;
+    if (dwal_cursor_open(store->log_path, &options, cursor, &error) != DWAL_OK)
+        return dwal_raft__problem_log(store, "load", &error);
+    return 0;
+}
+
+/* The next record, which has to be the one with @index, and its type and term. */
+static int entry_next(struct dwal_raft__store *store,
+                      struct dwal_cursor *cursor, raft_index index,
+                      struct dwal_record *record, struct raft_entry *entry) {
+    struct dwal_error error;
+    if (dwal_cursor_next(cursor, record, &error) != DWAL_OK)
+        return dwal_raft__problem_log(store, "load", &error);
+    if (record->lsn != index)
+        return corrupt(store, "an entry is missing");
+    const char *wrong = dwal_raft__entry_decode(record, &store->vote, entry);
+    if (wrong != NULL)
+        return dwal_raft__problem_tell(
+            store->io, RAFT_CORRUPT,
+            "log %s: entry %llu: %s; is it another node's?", store->log_path,
+            index, wrong);
+    return 0;
+}
+
+static int entry_peek(struct dwal_raft__store *store, raft_index index,
+                      struct raft_entry *entry) {
+    struct dwal_cursor *cursor;
+    struct dwal_record record;
+    int rv = cursor_open(store, index, &cursor);
+    if (rv != 0)
+        return rv;
+    rv = entry_next(store, cursor, index, &record, entry);
+    dwal_cursor_close(cursor);
+    return rv;
+}
+
+/* ---- snapshot and log in step ---- */
+
+static int snapshot_load(struct dwal_raft__store *store,
+                         struct raft_snapshot **snapshot) {
+    raft_term term = 0;
+    raft_id voted_for = 0;
+    raft_index start_index = 0;
+    struct raft_entry *entries = NULL;
+    size_t count = 0;
+    *snapshot = NULL;
+    store->inner.errmsg[0] = '\0';
+    int rv = store->inner.load(&store->inner, &term, &voted_for, snapshot,
+                               &start_index, &entries, &count);
+    if (rv != 0)
+        return dwal_raft__problem_inner(store, "load snapshot", rv);
+    if (term == 0 && count == 0)
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || entries[i].batch != entries[i - 1].batch)
+            raft_free(entries[i].batch);
+    raft_free(entries);
+    dwal_raft__snapshot_free(*snapshot);
+    *snapshot = NULL;
+    return dwal_raft__problem_tell(
+        store->io, RAFT_CORRUPT,
+        "directory %s/snapshots has entries of libraft's own backend, which "
+        "are not read here",
+        store->dir);
+}
+
+static int log_reset(struct dwal_raft__store *store, raft_index next_index) {
+    struct dwal_error error;
+    if (dwal_reset(store->log, next_index, &error) != DWAL_OK)
+        return dwal_raft__problem_log(store, "install snapshot", &error);
+    return 0;
+}
+
+/* See the table at the top. */
+static int log_align(struct dwal_raft__store *store,
+                     const struct raft_snapshot *snapshot) {
+    uint64_t first = dwal_first_lsn(store->log);
+    struct raft_entry entry;
+    if (snapshot == NULL)
+        return first == 1 ? 0
+                          : corrupt(store, "the snapshot before it is missing");
+    if (snapshot->index + 1 < first)
+        return corrupt(store, "it begins behind the newest snapshot");
+    if (snapshot->index > dwal_durable_lsn(store->log))
+        return log_reset(store, snapshot->index + 1);
+    if (snapshot->index + 1 == first)
+        return 0;
+    int rv = entry_peek(store, snapshot->index, &entry);
+    if (rv != 0)
+        return rv;
+    if (entry.term > snapshot->term)
+        return corrupt(store, "it is newer than the snapshot that replaced it");
+    return entry.term == snapshot->term ? 0
+                                        : log_reset(store, snapshot->index + 1);
+}
+
+/* ---- bootstrap ---- */
+
+/* Whether all that is there is what a bootstrap left that did not end: its entry,
+ * but no term yet. */
+static int bootstrap_is_broken_off(struct dwal_raft__store *store,
+                                   bool *broken_off) {
+    const struct dwal_raft__vote first_term = {.term = 1};
+    *broken_off = false;
+    if (store->vote.term != 0 || log_is_empty(store))
+        return 0;
+    if (dwal_first_lsn(store->log) != 1 || dwal_durable_lsn(store->log) != 1)
+        return corrupt(store, "the current term is missing");
+    struct raft_entry entry;
+    store->vote = first_term;
+    int rv = entry_peek(store, 1, &entry);
+    store->vote.term = 0;
+    if (rv == 0 && entry.type != RAFT_CHANGE)
+        rv = corrupt(store, "the current term is missing");
+    *broken_off = rv == 0;
+    return rv;
+}
+
+/* Takes back what a bootstrap left that did not end. */
+static int bootstrap_undo(struct dwal_raft__store *store) {
+    bool broken_off;
+    struct dwal_error error;
+    int rv = bootstrap_is_broken_off(store, &broken_off);
+    if (rv == 0 && broken_off && dwal_cut(store->log, 0, &error) != DWAL_OK)
+        rv = dwal_raft__problem_log(store, "bootstrap", &error);
+    return rv;
+}
+
+static int configuration_append(struct dwal_raft__store *store, raft_term term,
+                                const struct raft_configuration *configuration,
+                                const char *what) {
+    struct raft_entry entry = {.term = term, .type = RAFT_CHANGE};
+    struct dwal_record record;
+    struct dwal_error error;
+    int rv = raft_configuration_encode(configuration, &entry.buf);
+    if (rv != 0)
+        return dwal_raft__problem_tell(store->io, rv, "%s: %s", what,
+                                       raft_strerror(rv));
+    dwal_raft__entry_encode(&entry, &record);
+    if (dwal_commit(store->log, &record, NULL, &error) != DWAL_OK)
+        rv = dwal_raft__problem_log(store, what, &error);
+    raft_free(entry.buf.base);
+    return rv;
+}
+
+int dwal_raft__bootstrap(struct raft_io *io,
+                         const struct raft_configuration *configuration) {
+    struct dwal_raft__store *store = io->impl;
+    const struct dwal_raft__vote first_term = {.term = 1};
+    if (store->vote.term != 0)
+        return dwal_raft__problem_tell(io, RAFT_CANTBOOTSTRAP,
+                                       "bootstrap: log %s has term %llu",
+                                       store->log_path, store->vote.term);
+    int rv = bootstrap_undo(store);
+    if (rv != 0)
+        return rv;
+    /* The term last: with it the bootstrap has been done. */
+    rv = configuration_append(store, 1, configuration, "bootstrap");
+    return rv != 0 ? rv : dwal_raft__vote_set(store, first_term, "bootstrap");
+}
+
+/* ---- recover ---- */
+
+/* The term of the last entry or, without one, of the snapshot. */
+static int last_term(struct dwal_raft__store *store,
+                     const struct raft_snapshot *snapshot, raft_term *term) {
+    struct raft_entry entry;
+    *term = snapshot != NULL ? snapshot->term : 1;
+    if (log_is_empty(store))
+        return 0;
+    int rv = entry_peek(store, dwal_durable_lsn(store->log), &entry);
+    if (rv == 0)
+        *term = entry.term;
+    return rv;
+}
+
+int dwal_raft__recover(struct raft_io *io,
+                       const struct raft_configuration *configuration) {
+    struct dwal_raft__store *store = io->impl;
+    struct raft_snapshot *snapshot;
+    raft_term term = 0;
+    int rv = snapshot_load(store, &snapshot);
+    if (rv == 0)
+        rv = bootstrap_undo(store);
+    if (rv == 0)
+        rv = log_align(store, snapshot);
+    if (rv == 0)
+        rv = last_term(store, snapshot, &term);
+    dwal_raft__snapshot_free(snapshot);
+    if (rv == 0 && store->vote.term == 0) {
+        const struct dwal_raft__vote first_term = {.term = 1};
+        rv = dwal_raft__vote_set(store, first_term, "recover");
+    }
+    return rv != 0
+               ? rv
+               : configuration_append(store, term, configuration, "recover");
+}
+
+/* ---- load ---- */
+
+struct entries {
+    struct raft_entry *list;
+    size_t count; /* read so far */
+    uint8_t *batch;
+    size_t batch_size, batch_used;
+};
+
+static void entries_free(struct entries *entries) {
+    for (size_t i = 0; i < entries->count; i++)
+        if (i == 0 || entries->list[i].batch != entries->list[i - 1].batch)
+            raft_free(entries->list[i].batch);
+    raft_free(entries->list);
+}
+
+/* Room for @size bytes, 8-aligned, in the batch or in a new one. */
+static bool batch_room(struct entries *entries, size_t size) {
+    size_t used = (entries->batch_used + 7) & ~(size_t)7;
+    if (entries->batch != NULL && used < entries->batch_size &&
+        size <= entries->batch_size - used) {
+        entries->batch_used = used;
+        return true;
+    }
+    size_t batch_size = size < BATCH_SIZE ? BATCH_SIZE : size;
+    uint8_t *batch = raft_malloc(batch_size);
+    if (batch == NULL)
+        return false;
+    entries->batch = batch;
+    entries->batch_size = batch_size;
+    entries->batch_used = 0;
+    return true;
+}
+
+static int entry_load(struct dwal_raft__store *store,
+                      struct dwal_cursor *cursor, raft_index index,
+                      struct entries *entries) {
+    struct dwal_record record;
+    struct raft_entry *entry = &entries->list[entries->count];
+    int rv = entry_next(store, cursor, index, &record, entry);
+    if (rv != 0)
+        return rv;
+    if (!batch_room(entries, record.size))
+        return dwal_raft__problem_tell(store->io, RAFT_NOMEM,
+                                       "load: out of memory");
+    entry->batch = entries->batch;
+    entry->buf.base = entries->batch + entries->batch_used;
+    entry->buf.len = record.size;
+    if (record.size > 0)
+        memcpy(entry->buf.base, record.data, record.size);
+    entries->batch_used += record.size;
+    entries->count++;
+    return 0;
+}
+
+static int entries_load(struct dwal_raft__store *store,
+                        struct entries *entries) {
+    raft_index first = dwal_first_lsn(store->log);
+    uint64_t total = dwal_durable_lsn(store->log) + 1 - first;
+    struct dwal_cursor *cursor;
+    *entries = (struct entries){0};
+    if (total == 0)
+        return 0;
+    if (total <= SIZE_MAX / sizeof *entries->list)
+        entries->list = raft_malloc((size_t)total * sizeof *entries->list);
+    if (entries->list == NULL)
+        return dwal_raft__problem_tell(store->io, RAFT_NOMEM,
+                                       "load: out of memory");
+    int rv = cursor_open(store, first, &cursor);
+    if (rv == 0) {
+        while (rv == 0 && entries->count < total)
+            rv = entry_load(store, cursor, first + entries->count, entries);
+        dwal_cursor_close(cursor);
+    }
+    if (rv != 0)
+        entries_free(entries);
+    return rv;
+}
+
+int dwal_raft__load(struct raft_io *io, raft_term *term, raft_id *voted_for,
+                    struct raft_snapshot **snapshot, raft_index *start_index,
+                    struct raft_entry *entries[], size_t *n_entries) {
+    struct dwal_raft__store *store = io->impl;
+    struct raft_snapshot *newest;
+    struct entries read;
+    int rv = snapshot_load(store, &newest);
+    if (rv != 0)
+        return rv;
+    rv = bootstrap_undo(store);
+    if (rv == 0)
+        rv = log_align(store, newest);
+    if (rv == 0)
+        rv = entries_load(store, &read);
+    if (rv != 0)
+        goto free_snapshot;
+    rv = dwal_raft__queue_open(store, dwal_durable_lsn(store->log) + 1);
+    if (rv != 0)
+        goto free_entries;
+    *term = store->vote.term;
+    *voted_for = store->vote.voted_for;
+    *snapshot = newest;
+    *start_index = dwal_first_lsn(store->log);
+    *entries = read.list;
+    *n_entries = read.count;
+    return 0;
+
+free_entries:
+    entries_free(&read);
+free_snapshot:
+    dwal_raft__snapshot_free(newest);
+    return rv;
+}
