@@ -16,10 +16,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "src/log.h"
 #include "tests/support/check.h"
 #include "tests/support/fakeaio.h"
 #include "tests/support/tempdir.h"
+#include "tests/support/testlog.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define WAKE_MS 60000
@@ -38,33 +38,15 @@ int __wrap_eventfd_write(int fd, eventfd_t value) {
 /* ---- logs and loops ---- */
 
 static struct dwal_options options_small(int submit) {
-    struct dwal_options options;
-    dwal_options_init(&options);
-    options.create = DWAL_CREATE_IF_ABSENT;
-    options.segment_size = MIB;
-    options.queue_bytes_max = MIB;
-    options.mark_delay_ms = 0;
+    struct dwal_options options = log_options(MIB);
     options.submit = submit;
     return options;
-}
-
-static struct dwal *log_open(const char *path, const struct dwal__aio *aio,
-                             const struct dwal_options *options) {
-    struct dwal *log;
-    struct dwal_error error;
-    int code = aio == NULL ? dwal_open(path, options, &log, &error)
-                           : dwal__open_on(dwal__disk_kernel(), aio, path,
-                                           options, &log, &error);
-    if (code != DWAL_OK)
-        fail_msg("%s", error.text);
-    return log;
 }
 
 static int event_fd(struct dwal *log) {
     struct dwal_error error;
     int fd = -1;
-    if (dwal_event_fd(log, &fd, &error) != DWAL_OK)
-        fail_msg("%s", error.text);
+    log_done(dwal_event_fd(log, &fd, &error), &error);
     return fd;
 }
 
@@ -111,8 +93,7 @@ static uint64_t append(struct dwal *log, uintptr_t context) {
         wake_expect(event_fd(log));
         assert_int_equal(reap(log, NULL, 0), 0);
     }
-    if (code != DWAL_OK)
-        fail_msg("%s", error.text);
+    log_done(code, &error);
     return lsn;
 }
 
@@ -141,11 +122,9 @@ static void rest_expect(struct dwal *log, int fd) {
     while (readable(fd, 0));
 }
 
-static void close_expect(struct dwal *log, int expected) {
+static void close_failed(struct dwal *log) {
     struct dwal_error error;
-    int code = dwal_close(log, &error);
-    if (code != expected)
-        fail_msg("close: %d %s", code, code == DWAL_OK ? "" : error.text);
+    assert_int_equal(dwal_close(log, &error), DWAL_EFAILED);
 }
 
 /* ---- one loop ---- */
@@ -153,7 +132,7 @@ static void close_expect(struct dwal *log, int expected) {
 static void test_order(void **state) {
     for (int submit = 0; submit <= 1; submit++) {
         struct dwal_options options = options_small(submit);
-        struct dwal *log = log_open(*state, NULL, &options);
+        struct dwal *log = log_open(*state, &options);
         int fd = event_fd(log);
         struct dwal_completion done[4];
         struct dwal_error error;
@@ -178,7 +157,7 @@ static void test_order(void **state) {
                 got++;
             }
         }
-        close_expect(log, DWAL_OK);
+        log_close(log);
         assert_int_equal(fcntl(fd, F_GETFD), -1);
     }
 }
@@ -186,7 +165,7 @@ static void test_order(void **state) {
 /* Without a descriptor, by looking. */
 static void test_polling(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
-    struct dwal *log = log_open(*state, NULL, &options);
+    struct dwal *log = log_open(*state, &options);
     struct dwal_completion done[4];
     struct dwal_error error;
     atomic_store(&signals, 0);
@@ -199,12 +178,12 @@ static void test_polling(void **state) {
         assert_int_equal(done[0].context, i);
     }
     assert_int_equal(atomic_load(&signals), 0);
-    close_expect(log, DWAL_OK);
+    log_close(log);
 }
 
 static void test_arguments(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
-    struct dwal *log = log_open(*state, NULL, &options);
+    struct dwal *log = log_open(*state, &options);
     struct dwal_completion done;
     struct dwal_error error;
     size_t count = 7;
@@ -236,13 +215,13 @@ static void test_arguments(void **state) {
     assert_true(readable(fd, 0)); /* at first */
     assert_int_equal(reap(log, &done, 1), 0);
     assert_false(readable(fd, 0));
-    close_expect(log, DWAL_OK);
+    log_close(log);
 }
 
 /* One write in a cycle however many batches; none if nobody asked. */
 static void test_signals(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
-    struct dwal *log = log_open(*state, NULL, &options);
+    struct dwal *log = log_open(*state, &options);
     struct dwal_completion done[16];
     struct dwal_record record = {.data = "x", .size = 1};
     atomic_store(&signals, 0);
@@ -256,13 +235,13 @@ static void test_signals(void **state) {
         assert_int_equal(reap(log, done, 16), 0);
     }
     assert_in_range(atomic_load(&signals), 50, 51); /* one at first */
-    close_expect(log, DWAL_OK);
+    log_close(log);
 }
 
 /* What there is no room for stays, and the descriptor says so. */
 static void test_room(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
-    struct dwal *log = log_open(*state, NULL, &options);
+    struct dwal *log = log_open(*state, &options);
     int fd = event_fd(log);
     struct dwal_completion done[3];
     for (uintptr_t i = 0; i < 8; i++)
@@ -277,7 +256,7 @@ static void test_room(void **state) {
         assert_int_equal(done[1].context, i + 1);
     }
     rest_expect(log, fd);
-    close_expect(log, DWAL_OK);
+    log_close(log);
 }
 
 /* ---- several threads ---- */
@@ -345,7 +324,7 @@ static void threads(const char *path, int submit, int reapers) {
     memset(lsns, 0, sizeof lsns);
     memset(reaped, 0, sizeof reaped);
     struct dwal_options options = options_small(submit);
-    struct dwal *log = log_open(path, NULL, &options);
+    struct dwal *log = log_open(path, &options);
     struct appender appenders[APPENDERS];
     struct reaper takers[2];
     _Atomic unsigned left = APPENDERS * APPENDS;
@@ -369,7 +348,7 @@ static void threads(const char *path, int submit, int reapers) {
     assert_false(atomic_load(&disordered));
     for (int i = 0; i < APPENDERS * APPENDS; i++)
         assert_int_equal(atomic_load(&lsns[i]), atomic_load(&reaped[i]));
-    close_expect(log, DWAL_OK);
+    log_close(log);
 }
 
 static void test_threads(void **state) {
@@ -387,13 +366,13 @@ static void test_threads(void **state) {
 static void test_no_wake_up_lost(void **state) {
     for (int submit = 0; submit <= 1; submit++) {
         struct dwal_options options = options_small(submit);
-        struct dwal *log = log_open(*state, NULL, &options);
+        struct dwal *log = log_open(*state, &options);
         for (uintptr_t i = 0; i < 1500; i++) {
             append(log, 2 * i);
             append(log, 2 * i + 1);
             reap_expect(log, 2, 2 * i, DWAL_OK);
         }
-        close_expect(log, DWAL_OK);
+        log_close(log);
     }
 }
 
@@ -403,7 +382,7 @@ static void test_no_wake_up_lost(void **state) {
  * each told once, and in order. */
 static void failing(const char *path, int submit, bool late_fd) {
     struct dwal_options options = options_small(submit);
-    struct dwal *log = log_open(path, fakeaio_new(), &options);
+    struct dwal *log = log_open_on(fakeaio_new(), path, &options);
     struct dwal_completion done[8];
     struct dwal_error error;
     uint64_t base = append(log, 100);
@@ -434,7 +413,7 @@ static void failing(const char *path, int submit, bool late_fd) {
     assert_int_equal(error.os_errno, EIO);
     rest_expect(log, fd);
     assert_int_equal(append_once(log, 1, 8, 0, NULL, &error), DWAL_EFAILED);
-    close_expect(log, DWAL_EFAILED);
+    close_failed(log);
 }
 
 static void test_failure(void **state) {
@@ -445,7 +424,7 @@ static void test_failure(void **state) {
 /* A log that failed, or has news, before the descriptor was asked for. */
 static void test_asked_late(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
-    struct dwal *log = log_open(*state, fakeaio_new(), &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     struct dwal_completion done;
     struct dwal_error error;
     uint64_t lsn;
@@ -455,16 +434,16 @@ static void test_asked_late(void **state) {
     int fd = event_fd(log);
     assert_true(readable(fd, 0));
     assert_int_equal(reap(log, &done, 1), 1);
-    close_expect(log, DWAL_OK);
+    log_close(log);
 
-    log = log_open(*state, fakeaio_new(), &options);
+    log = log_open_on(fakeaio_new(), *state, &options);
     fakeaio_fail(FAKEAIO_WRITE, 1, -EIO);
     struct dwal_record record = {.data = "x", .size = 1};
     assert_int_equal(dwal_commit(log, &record, NULL, NULL), DWAL_EFAILED);
     fd = event_fd(log);
     assert_true(readable(fd, 0));
     assert_int_equal(reap(log, &done, 1), 0);
-    close_expect(log, DWAL_EFAILED);
+    close_failed(log);
 }
 
 /* ---- a disk that hangs ---- */
@@ -482,7 +461,7 @@ static void test_event_never_comes(void **state) {
     for (int submit = 0; submit <= 1; submit++) {
         struct dwal_options options = options_small(submit);
         options.io_timeout_ms = 200;
-        struct dwal *log = log_open(*state, fakeaio_new(), &options);
+        struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
         append(log, 7);
         reap_expect(log, 1, 7, DWAL_OK);
         fakeaio_hold();
@@ -490,7 +469,7 @@ static void test_event_never_comes(void **state) {
         append(log, 8);
         hang_expect(log, 8, begin);
         fakeaio_release();
-        close_expect(log, DWAL_EFAILED);
+        close_failed(log);
     }
 }
 
@@ -515,7 +494,7 @@ static void test_submission_hangs(void **state) {
         for (int early = 0; early <= 1; early++) {
             struct dwal_options options = options_small(submit);
             options.io_timeout_ms = 200;
-            struct dwal *log = log_open(*state, &gated, &options);
+            struct dwal *log = log_open_on(&gated, *state, &options);
             struct dwal_error error;
             if (early) /* before the threads are there, or behind them */
                 event_fd(log);
@@ -531,7 +510,7 @@ static void test_submission_hangs(void **state) {
             atomic_store(&gate_shut, false);
             while (dwal_open(*state, &options, &log, &error) != DWAL_OK)
                 sched_yield();
-            close_expect(log, DWAL_OK);
+            log_close(log);
         }
 }
 
@@ -540,7 +519,7 @@ static void test_submission_hangs(void **state) {
 static void test_queue_full(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
     options.append_timeout_ms = WAKE_MS; /* of no concern to it */
-    struct dwal *log = log_open(*state, fakeaio_new(), &options);
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
     struct dwal_error error;
     append(log, 0);
     reap_expect(log, 1, 0, DWAL_OK);
@@ -556,13 +535,13 @@ static void test_queue_full(void **state) {
     fakeaio_release();
     reap_expect(log, sent, 0, DWAL_OK);
     append(log, 0);
-    close_expect(log, DWAL_OK);
+    log_close(log);
 }
 
 static void test_ring_full(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
     options.segment_size = 16 * MIB;
-    struct dwal *log = log_open(*state, NULL, &options);
+    struct dwal *log = log_open(*state, &options);
     int fd = event_fd(log);
     struct dwal_error error;
     for (uintptr_t i = 0; i < DWAL_COMPLETIONS_MAX; i++)
@@ -578,14 +557,14 @@ static void test_ring_full(void **state) {
     assert_int_equal(append_once(log, 1, 8, 0, NULL, &error), DWAL_EAGAIN);
     reap_expect(log, DWAL_COMPLETIONS_MAX, 10, DWAL_OK);
     rest_expect(log, fd);
-    close_expect(log, DWAL_OK);
+    log_close(log);
 }
 
 /* ---- the ends of the log, and of the handle ---- */
 
 static void test_cut(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
-    struct dwal *log = log_open(*state, NULL, &options);
+    struct dwal *log = log_open(*state, &options);
     struct dwal_completion done[8];
     for (uintptr_t i = 0; i < 4; i++)
         append(log, i);
@@ -601,23 +580,23 @@ static void test_cut(void **state) {
         assert_int_equal(done[i].lsn, lsns[i]);
         assert_int_equal(done[i].code, DWAL_OK);
     }
-    close_expect(log, DWAL_OK);
+    log_close(log);
 }
 
 /* What was not reaped is durable all the same. */
 static void test_close(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
-    struct dwal *log = log_open(*state, NULL, &options);
+    struct dwal *log = log_open(*state, &options);
     int fd = event_fd(log);
     for (uintptr_t i = 0; i < 20; i++)
         append(log, i);
-    close_expect(log, DWAL_OK);
+    log_close(log);
     assert_int_equal(fcntl(fd, F_GETFD), -1);
-    log = log_open(*state, NULL, &options);
+    log = log_open(*state, &options);
     assert_int_equal(dwal_durable_lsn(log), 20);
     /* Asked for, and never used. */
     event_fd(log);
-    close_expect(log, DWAL_OK);
+    log_close(log);
 }
 
 static int child_run(struct dwal *log, int fd) {
@@ -635,7 +614,7 @@ static int child_run(struct dwal *log, int fd) {
 
 static void test_fork(void **state) {
     struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
-    struct dwal *log = log_open(*state, NULL, &options);
+    struct dwal *log = log_open(*state, &options);
     int fd = event_fd(log);
     append(log, 1);
     assert_int_equal(dwal_wait(log, 1, -1, NULL), DWAL_OK);
@@ -648,7 +627,7 @@ static void test_fork(void **state) {
     reap_expect(log, 1, 1, DWAL_OK);
     append(log, 2);
     reap_expect(log, 1, 2, DWAL_OK);
-    close_expect(log, DWAL_OK);
+    log_close(log);
 }
 
 #define UNIT(test)                                                             \

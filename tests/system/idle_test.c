@@ -21,6 +21,7 @@ static struct dwal *marking_open(const char *path, uint64_t segment_size,
     struct dwal_options options = log_options(segment_size);
     options.submit = submit;
     options.mark_delay_ms = 5;
+    options.slow_io_ms = 20; /* a deadline that is looked at once more */
     return log_open(path, &options);
 }
 
@@ -54,10 +55,14 @@ static unsigned long switches_of_others(void) {
  * observation, four hundred times the delay of the mark. */
 static void test_idle_does_nothing(void **state) {
     struct dwal *logs[8];
+    struct dwal_error error;
     char path[4200];
     for (int i = 0; i < 8; i++) {
+        int fd;
         snprintf(path, sizeof path, "%s/%d", (const char *)*state, i);
         logs[i] = marking_open(path, 1 << 20, i % 2);
+        if (i >= 4) /* with a thread that keeps deadlines for an event loop */
+            log_done(dwal_event_fd(logs[i], &fd, &error), &error);
         struct dwal_record record = {.data = "x", .size = 1};
         if (i < 6) /* two are only opened */
             assert_int_equal(dwal_commit(logs[i], &record, NULL, NULL),
