@@ -57,10 +57,12 @@ static struct {
     uint64_t records;
     uint64_t io_timeout_ms; /* 0: the default */
     uint64_t sync;          /* enum dwal_sync, or DRAWN */
+    uint64_t submit;        /* enum dwal_submit, or DRAWN */
     bool abrupt, faults, probe;
     int fifo;
     const struct writelog_super *counter;
-} work = {.threads = 4, .records = 1000, .sync = DRAWN, .fifo = -1};
+} work = {
+    .threads = 4, .records = 1000, .sync = DRAWN, .submit = DRAWN, .fifo = -1};
 
 static struct dwal *the_log;
 static _Atomic int64_t records_left;
@@ -251,6 +253,8 @@ static void options_draw(struct dwal_options *options) {
     options->sync = sync == 0 ? DWAL_SYNC_DSYNC : DWAL_SYNC_FDSYNC;
     if (work.sync != DRAWN)
         options->sync = (int)work.sync;
+    if (work.submit != DRAWN)
+        options->submit = (int)work.submit;
     if (draw(&random) % 4 == 0)
         options->direct = DWAL_DIRECT_OFF;
     /* Small ones are full soon, so that several are under way at once. */
@@ -371,7 +375,8 @@ static void marks_open(const char *log, const char *fifo) {
 static int usage(void) {
     fputs("usage: realfs_work --dir DIR [--log LOG --fifo FIFO] [--seed N] "
           "[--life N]\n"
-          "  [--threads N] [--records N] [--sync 1|2] [--io-timeout MS]\n"
+          "  [--threads N] [--records N] [--sync 1|2] [--submit 0|1] "
+          "[--io-timeout MS]\n"
           "  [--abrupt: ends by SIGKILL | --faults: may fail | --probe: only "
           "opens]\n",
           stderr);
@@ -389,6 +394,7 @@ int main(int argc, char **argv) {
         {.name = "--threads", .number = &work.threads},
         {.name = "--records", .number = &work.records},
         {.name = "--sync", .number = &work.sync},
+        {.name = "--submit", .number = &work.submit},
         {.name = "--io-timeout", .number = &work.io_timeout_ms},
         {.name = "--abrupt", .flag = &work.abrupt},
         {.name = "--faults", .flag = &work.faults},

@@ -35,6 +35,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import dwalmake
 import dwalspec
@@ -42,6 +43,9 @@ import random_damage
 from random_damage import (SECTOR, compare_records, compare_summary,
                            flips_behind_runs, json_lines, segment_names,
                            used_offset, was_changed, write_directory)
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+import tools  # noqa: E402
 
 REAL_LOGS = 6
 
@@ -271,9 +275,9 @@ class RealLog:
 # ------------------------------------------------------------------ a hunt
 
 class Hunt:
-    def __init__(self, options):
+    def __init__(self, options, home):
         self.options = options
-        self.home = tempfile.mkdtemp(prefix="dwal-hunt-", dir=fast_directory())
+        self.home = home
         self.rows, self.kinds = {}, {}
         self.done = self.failed = self.repaired = 0
         self.real = []
@@ -446,7 +450,6 @@ class Hunt:
         sys.stdout.flush()
 
     def finish(self):
-        shutil.rmtree(self.home)
         if self.options.verbose:
             for counts in self.rows, self.kinds:
                 print(", ".join("%s %d" % item for item in sorted(
@@ -502,9 +505,10 @@ def main():
     options = parser.parse_args()
     if options.keep:
         os.makedirs(options.keep, exist_ok=True)
-    hunt = Hunt(options)
-    hunt.all()
-    return hunt.finish()
+    with tools.directory("dwal-hunt-", fast_directory()) as home:
+        hunt = Hunt(options, home)
+        hunt.all()
+        return hunt.finish()
 
 
 if __name__ == "__main__":

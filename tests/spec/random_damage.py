@@ -35,13 +35,16 @@ import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 from base64 import b64decode
+from pathlib import Path
 from zlib import crc32
 
 import corners
 import dwalmake
 import dwalspec
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+import tools  # noqa: E402
 
 SECTOR = 512
 
@@ -757,9 +760,9 @@ def compare_records(tool, path, result, skipping):
 class Runner:
     """Runs seeds, and counts."""
 
-    def __init__(self, options):
+    def __init__(self, options, home):
         self.options = options
-        self.home = tempfile.mkdtemp(prefix="dwal-damage-")
+        self.home = home
         self.rows = {}
         self.done = self.failed = 0
 
@@ -863,7 +866,6 @@ class Runner:
                 print("    " + problem)
 
     def finish(self):
-        shutil.rmtree(self.home)
         if self.options.verbose:
             for row, count in sorted(self.rows.items()):
                 print("%8d %s" % (count, row))
@@ -884,13 +886,14 @@ def main():
     options = parser.parse_args()
     if options.keep:
         os.makedirs(options.keep, exist_ok=True)
-    runner = Runner(options)
-    for name, files, row in corners.corner_logs():
-        runner.run(name, runner.corner, files, row)
-    work = runner.oracle if options.oracle else runner.damage
-    for seed in range(options.seed, options.seed + options.runs):
-        runner.run(seed, work)
-    return runner.finish()
+    with tools.directory("dwal-damage-") as home:
+        runner = Runner(options, home)
+        for name, files, row in corners.corner_logs():
+            runner.run(name, runner.corner, files, row)
+        work = runner.oracle if options.oracle else runner.damage
+        for seed in range(options.seed, options.seed + options.runs):
+            runner.run(seed, work)
+        return runner.finish()
 
 
 if __name__ == "__main__":

@@ -2,27 +2,19 @@
 #include "tempdir.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <ftw.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 
 void tempdir_use_memory(void) {
     if (access("/dev/shm", W_OK) == 0)
         setenv("TMPDIR", "/dev/shm", 1);
-}
-
-int tempdir_setup(void **state) {
-    const char *base = getenv("TMPDIR");
-    char path[4096];
-    snprintf(path, sizeof path, "%s/dwal-test-XXXXXX",
-             base != NULL ? base : "/tmp");
-    if (mkdtemp(path) == NULL)
-        return -1;
-    *state = strdup(path);
-    return 0;
 }
 
 static int entry_remove(const char *path, const struct stat *status, int type,
@@ -33,8 +25,51 @@ static int entry_remove(const char *path, const struct stat *status, int type,
     return remove(path);
 }
 
+int tempdir_remove(const char *path) {
+    return nftw(path, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Open for writing as long as the directory is in use and the test there. */
+static int in_use = -1;
+
+/* A process that outlives the test, however that ends, and then removes what
+ * its teardown did not. Neither the test nor who runs it waits for it: it is
+ * nobody's child, and holds none of their descriptors. */
+static bool keeper_start(const char *path) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return false;
+    pid_t child = fork();
+    if (child == 0) {
+        if (fork() != 0)
+            _exit(0);
+        char byte;
+        setsid();
+        dup2(ends[0], 0);
+        close_range(1, ~0u, 0);
+        (void)!read(0, &byte, 1);
+        tempdir_remove(path);
+        _exit(0);
+    }
+    close(ends[0]);
+    in_use = ends[1];
+    return child > 0 && waitpid(child, NULL, 0) == child;
+}
+
+int tempdir_setup(void **state) {
+    const char *base = getenv("TMPDIR");
+    char path[4096];
+    snprintf(path, sizeof path, "%s/dwal-test-XXXXXX",
+             base != NULL ? base : "/tmp");
+    if (mkdtemp(path) == NULL || !keeper_start(path))
+        return -1;
+    *state = strdup(path);
+    return 0;
+}
+
 int tempdir_teardown(void **state) {
-    int result = nftw(*state, entry_remove, 16, FTW_DEPTH | FTW_PHYS);
+    int result = tempdir_remove(*state);
+    close(in_use);
     free(*state);
     return result;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A directory of one test, removed with all that is in it. */
+/* A directory of one test, removed with all that is in it, also when the test is
+ * killed. */
 #ifndef DWAL_TESTS_TEMPDIR_H
 #define DWAL_TESTS_TEMPDIR_H
 
@@ -12,6 +13,9 @@ void tempdir_use_memory(void);
 /* cmocka setup and teardown: *state is the path. */
 int tempdir_setup(void **state);
 int tempdir_teardown(void **state);
+
+/* @path with all that is in it; 0, or -1. */
+int tempdir_remove(const char *path);
 
 /* Files in @path whose names end with @suffix. */
 unsigned tempdir_count(const char *path, const char *suffix);

@@ -79,13 +79,26 @@ def fsck_summary(log: Path, *arguments: str) -> tuple[int, dict]:
     return result.status, summary
 
 
+# Removes $1 when its standard input ends: with the test, however that ends, or
+# when the test does not need it any more. It is nobody's child, and holds none
+# of the test's descriptors.
+KEEPER = 'exec 3<&0; (read -r none <&3; rm -rf -- "$1") </dev/null &'
+
+
 @contextlib.contextmanager
-def directory() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="dwal-test-"))
+def directory(prefix: str = "dwal-test-", parent: str | None = None
+              ) -> Iterator[Path]:
+    """A directory that is gone afterwards, also if the test is killed."""
+    path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    keeper = subprocess.Popen(["sh", "-c", KEEPER, "sh", str(path)],
+                              stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, start_new_session=True)
+    keeper.wait()
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        keeper.stdin.close()
 
 
 def seeded() -> random.Random:

@@ -9,6 +9,7 @@
 #include "format/bytes.h"
 #include "format/crc.h"
 #include "tests/support/recovered.h"
+#include "tests/support/tempdir.h"
 
 #define BLOCK 512u
 #define SEGMENT (16 * BLOCK)
@@ -1375,8 +1376,8 @@ static void test_progress(void **state) {
 static void test_real_directory(void **state) {
     struct fixture *f = *state;
     struct example e = example_make(&f->log);
-    char path[] = "/tmp/dwal-recover-XXXXXX";
-    assert_non_null(mkdtemp(path));
+    void *path;
+    assert_int_equal(tempdir_setup(&path), 0);
     tear(e.two, e.fifteen);
     logbuild_write(&f->log, path);
     struct dwal__disk *disk = dwal__disk_kernel();
@@ -1391,7 +1392,7 @@ static void test_real_directory(void **state) {
     assert_int_equal(recovery.undecidable_to, 15);
     dwal__recovery_release(&recovery);
     disk->ops->close(disk, dir);
-    logbuild_remove(path);
+    assert_int_equal(tempdir_teardown(&path), 0);
 }
 
 int main(void) {
