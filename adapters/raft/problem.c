@@ -48,9 +48,10 @@ int dwal_raft__problem_log(struct dwal_raft__store *store, const char *what,
             code = problems[i].raft_code;
             remedy = problems[i].remedy;
         }
-    /* The remedy first: the line is short, and the log's text long. */
-    return dwal_raft__problem_tell(store->io, code, "%s: log %s: %s%s", what,
-                                   store->log_path, remedy, error->text);
+    /* The remedy first: the line is short, and the log's text, which names the
+     * place, long. */
+    return dwal_raft__problem_tell(store->io, code, "%s: %s%s", what, remedy,
+                                   error->text);
 }
 
 int dwal_raft__problem_inner(struct dwal_raft__store *store, const char *what,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "rig.h"
 
+#include <dirent.h>
+
 #include "tests/support/check.h"
 
 void rig_options(struct dwal_options *options) {
@@ -89,12 +91,19 @@ void rig_close_begin(struct rig *rig) {
     rig->io.close(&rig->io, on_closed);
 }
 
+static void handle_close(uv_handle_t *handle, void *argument) {
+    (void)argument;
+    uv_close(handle, NULL);
+}
+
 void rig_drop(struct rig *rig) {
     loaded_free(rig);
+    /* Without io->close, libraft's own backend leaves its timer in the loop. */
+    uv_walk(&rig->loop, handle_close, NULL);
+    uv_run(&rig->loop, UV_RUN_NOWAIT);
     dwal_raft_close(&rig->io);
     raft_uv_tcp_close(&rig->transport);
-    /* Without io->close, libraft's own backend leaves its timer in the loop. */
-    uv_loop_close(&rig->loop);
+    assert_int_equal(uv_loop_close(&rig->loop), 0);
 }
 
 void rig_close(struct rig *rig) {
@@ -109,6 +118,12 @@ void rig_close(struct rig *rig) {
 }
 
 /* ---- appends ---- */
+
+/* What the entry with @number consists of. */
+static void bytes_fill(uint8_t *bytes, size_t size, uint64_t number) {
+    memset(bytes, (int)number, size);
+    memcpy(bytes, &number, size < sizeof number ? size : sizeof number);
+}
 
 static void on_appended(struct raft_io_append *request, int status) {
     struct rig_append *append = request->data;
@@ -131,15 +146,12 @@ struct rig_append *rig_append(struct rig *rig, raft_term term, unsigned count,
     assert_non_null(append->entries);
     for (unsigned i = 0; i < count; i++) {
         struct raft_entry *entry = &append->entries[i];
-        uint64_t number = first + i;
         *entry = (struct raft_entry){.term = term, .type = RAFT_COMMAND};
         entry->buf.len = size;
         entry->buf.base = size == 0 ? NULL : malloc(size);
         if (size > 0) {
             assert_non_null(entry->buf.base);
-            memset(entry->buf.base, (int)number, size);
-            memcpy(entry->buf.base, &number,
-                   size < sizeof number ? size : sizeof number);
+            bytes_fill(entry->buf.base, size, first + i);
         }
     }
     unsigned before = rig->callbacks;
@@ -254,4 +266,48 @@ void rig_restart_expect(struct rig *rig, raft_index start, size_t count,
     rig_close(rig);
     rig_start(rig, dir, 0);
     rig_expect(rig, start, count, numbers);
+}
+
+/* ---- damage ---- */
+
+static bool file_flip(const char *path, const uint8_t *bytes, size_t size) {
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    size_t length = (size_t)ftell(file);
+    uint8_t *content = malloc(length);
+    assert_non_null(content);
+    rewind(file);
+    assert_int_equal(fread(content, 1, length, file), length);
+    uint8_t *found = memmem(content, length, bytes, size);
+    if (found != NULL) {
+        size_t offset = (size_t)(found - content) + size / 2;
+        assert_int_equal(fseek(file, (long)offset, SEEK_SET), 0);
+        assert_int_not_equal(fputc(content[offset] ^ 0x10, file), EOF);
+    }
+    free(content);
+    assert_int_equal(fclose(file), 0);
+    return found != NULL;
+}
+
+void rig_flip(const char *dir, const char *suffix, uint64_t number,
+              size_t size) {
+    uint8_t *bytes = malloc(size);
+    unsigned flipped = 0;
+    DIR *listing = opendir(dir);
+    assert_non_null(bytes);
+    assert_non_null(listing);
+    bytes_fill(bytes, size, number);
+    for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
+        char path[8192];
+        size_t length = strlen(entry->d_name);
+        if (entry->d_name[0] == '.' || length < strlen(suffix) ||
+            strcmp(entry->d_name + length - strlen(suffix), suffix) != 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
+        flipped += file_flip(path, bytes, size);
+    }
+    closedir(listing);
+    free(bytes);
+    assert_int_equal(flipped, 1);
 }

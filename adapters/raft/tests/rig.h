@@ -94,6 +94,12 @@ void rig_restart_expect(struct rig *rig, raft_index start, size_t count,
                         const uint64_t *numbers);
 uint64_t rig_number(const struct raft_entry *entry);
 
+/* Flips one bit in the middle of the @size bytes that the entry with @number
+ * consists of, in the one file of @dir whose name ends with @suffix and that has
+ * them. */
+void rig_flip(const char *dir, const char *suffix, uint64_t number,
+              size_t size);
+
 /* A configuration of servers 1 … @servers; closed by its caller. */
 void rig_configuration(struct raft_configuration *configuration,
                        unsigned servers);

@@ -379,6 +379,7 @@ static void test_vote_killed(void **state) {
                 kill(child, SIGKILL);
         }
         close(pipes[0]);
+        assert_int_not_equal(last[0], 0);
         assert_int_equal(waitpid(child, NULL, 0), child);
         struct rig rig;
         rig_start(&rig, *state, 0);
