@@ -29,6 +29,9 @@ int dwal_raft__vote_set(struct dwal_raft__store *store,
     if (vote.term == 0)
         return dwal_raft__problem_tell(store->io, RAFT_INVALID,
                                        "%s: there is no term 0", what);
+    int rv = dwal_raft__log_take(store);
+    if (rv != 0)
+        return rv;
     dwal_raft__vote_encode(&vote, bytes);
     if (dwal_meta_set(store->log, bytes, sizeof bytes, &error) != DWAL_OK)
         return dwal_raft__problem_log(store, what, &error);
@@ -78,6 +81,21 @@ static int log_open(struct dwal_raft__store *store, bool is_new) {
     return rv;
 }
 
+int dwal_raft__log_take(struct dwal_raft__store *store) {
+    if (store->log != NULL)
+        return 0;
+    int rv = log_open(store, false);
+    if (rv != 0)
+        dwal_raft__log_release(store);
+    return rv;
+}
+
+void dwal_raft__log_release(struct dwal_raft__store *store) {
+    if (store->log != NULL)
+        dwal_close(store->log, NULL);
+    store->log = NULL;
+}
+
 static int io_init(struct raft_io *io, raft_id id, const char *address) {
     struct dwal_raft__store *store = store_of(io);
     bool is_new;
@@ -90,10 +108,8 @@ static int io_init(struct raft_io *io, raft_id id, const char *address) {
         if (rv != 0)
             dwal_raft__problem_inner(store, "init", rv);
     }
-    if (rv != 0 && store->log != NULL) {
-        dwal_close(store->log, NULL);
-        store->log = NULL;
-    }
+    if (rv != 0)
+        dwal_raft__log_release(store);
     return rv;
 }
 
@@ -334,8 +350,7 @@ void dwal_raft_close(struct raft_io *io) {
     if (store == NULL)
         return;
     assert(store->handles_open == 0); /* io->close has called back */
-    if (store->log != NULL)
-        dwal_close(store->log, NULL);
+    dwal_raft__log_release(store);
     store->inner_close(&store->inner);
     store_free(store);
     io->impl = NULL;

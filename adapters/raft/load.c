@@ -187,8 +187,8 @@ static int configuration_append(struct dwal_raft__store *store, raft_term term,
     return rv;
 }
 
-int dwal_raft__bootstrap(struct raft_io *io,
-                         const struct raft_configuration *configuration) {
+static int bootstrap(struct raft_io *io,
+                     const struct raft_configuration *configuration) {
     struct dwal_raft__store *store = io->impl;
     const struct dwal_raft__vote first_term = {.term = 1};
     if (store->vote.term != 0)
@@ -201,6 +201,16 @@ int dwal_raft__bootstrap(struct raft_io *io,
     /* The term last: with it the bootstrap has been done. */
     rv = configuration_append(store, 1, configuration, "bootstrap");
     return rv != 0 ? rv : dwal_raft__vote_set(store, first_term, "bootstrap");
+}
+
+int dwal_raft__bootstrap(struct raft_io *io,
+                         const struct raft_configuration *configuration) {
+    int rv = dwal_raft__log_take(io->impl);
+    if (rv == 0)
+        rv = bootstrap(io, configuration);
+    if (rv != 0 && rv != RAFT_CANTBOOTSTRAP)
+        dwal_raft__log_release(io->impl);
+    return rv;
 }
 
 /* ---- recover ---- */
@@ -218,8 +228,8 @@ static int last_term(struct dwal_raft__store *store,
     return rv;
 }
 
-int dwal_raft__recover(struct raft_io *io,
-                       const struct raft_configuration *configuration) {
+static int recover(struct raft_io *io,
+                   const struct raft_configuration *configuration) {
     struct dwal_raft__store *store = io->impl;
     struct raft_snapshot *snapshot;
     raft_term term = 0;
@@ -238,6 +248,15 @@ int dwal_raft__recover(struct raft_io *io,
     return rv != 0
                ? rv
                : configuration_append(store, term, configuration, "recover");
+}
+
+int dwal_raft__recover(struct raft_io *io,
+                       const struct raft_configuration *configuration) {
+    int rv = dwal_raft__log_take(io->impl);
+    if (rv == 0)
+        rv = recover(io, configuration);
+    dwal_raft__log_release(io->impl);
+    return rv;
 }
 
 /* ---- load ---- */
@@ -319,9 +338,9 @@ static int entries_load(struct dwal_raft__store *store,
     return rv;
 }
 
-int dwal_raft__load(struct raft_io *io, raft_term *term, raft_id *voted_for,
-                    struct raft_snapshot **snapshot, raft_index *start_index,
-                    struct raft_entry *entries[], size_t *n_entries) {
+static int load(struct raft_io *io, raft_term *term, raft_id *voted_for,
+                struct raft_snapshot **snapshot, raft_index *start_index,
+                struct raft_entry *entries[], size_t *n_entries) {
     struct dwal_raft__store *store = io->impl;
     struct raft_snapshot *newest;
     struct entries read;
@@ -350,5 +369,17 @@ free_entries:
     entries_free(&read);
 free_snapshot:
     dwal_raft__snapshot_free(newest);
+    return rv;
+}
+
+int dwal_raft__load(struct raft_io *io, raft_term *term, raft_id *voted_for,
+                    struct raft_snapshot **snapshot, raft_index *start_index,
+                    struct raft_entry *entries[], size_t *n_entries) {
+    int rv = dwal_raft__log_take(io->impl);
+    if (rv == 0)
+        rv = load(io, term, voted_for, snapshot, start_index, entries,
+                  n_entries);
+    if (rv != 0 && !((struct dwal_raft__store *)io->impl)->loaded)
+        dwal_raft__log_release(io->impl);
     return rv;
 }

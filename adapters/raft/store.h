@@ -69,7 +69,7 @@ struct dwal_raft__store {
     raft_io_tick_cb tick;
     raft_io_recv_cb receive;
 
-    struct dwal *log; /* from init to close */
+    struct dwal *log; /* from init to close, but see dwal_raft__log_take */
     struct dwal_raft__vote vote;
 
     /* queue.c; from load on. Invariant: what is appended gets next_index, and the
@@ -173,6 +173,14 @@ void dwal_raft__snapshot_end(struct dwal_raft__put *put, int status);
 void dwal_raft__snapshot_free(struct raft_snapshot *snapshot);
 
 /* ---- io.c ---- */
+
+/* The log is open from init on, let go of by a recover, and by a bootstrap or a
+ * load that failed, and taken again by what comes next: a program that gives up a
+ * node after one of these without closing it, as dqlite does after a recover,
+ * must not keep the next one out. From a load that succeeded until close it is
+ * held. take returns 0 or a code, with a text. */
+int dwal_raft__log_take(struct dwal_raft__store *store);
+void dwal_raft__log_release(struct dwal_raft__store *store);
 
 /* Goes on closing, if that was asked for: after every event of ours. May free
  * what @store is in, so nothing may be done with it afterwards. */

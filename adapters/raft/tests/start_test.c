@@ -295,6 +295,50 @@ static void test_recover_empty(void **state) {
     rig_close(&rig);
 }
 
+/* A program may give up a node after a recover, or after a start that failed,
+ * without closing it: dqlite does. The next one in this process is not kept out. */
+static void test_given_up(void **state) {
+    struct rig given_up[2], rig;
+    node_make(*state, 7, 3);
+    rig_init(&given_up[0], *state, NULL);
+    recover(&given_up[0], 2);
+    assert_null(dwal_raft_log(&given_up[0].io));
+    rig_init(&rig, *state, NULL);
+    rig_load(&rig);
+    assert_int_equal(rig.count, 4);
+    assert_int_equal(rig.term, 7);
+    rig_close(&rig);
+
+    log_append(*state, (struct dwal_record){.type = 99, .tenant = 7});
+    rig_init(&given_up[1], *state, NULL);
+    assert_int_equal(given_up[1].io.load(&given_up[1].io, &rig.term,
+                                         &rig.voted_for, &rig.snapshot,
+                                         &rig.start_index, &rig.entries,
+                                         &rig.count),
+                     RAFT_CORRUPT);
+    rig_init(&rig, *state, NULL);
+    load_refused(&rig, RAFT_CORRUPT, "entry 5");
+    rig_drop(&given_up[0]);
+    rig_drop(&given_up[1]);
+}
+
+/* What comes before load takes the log again. */
+static void test_recover_goes_on(void **state) {
+    struct rig rig;
+    node_make(*state, 7, 3);
+    rig_init(&rig, *state, NULL);
+    recover(&rig, 2);
+    assert_int_equal(rig.io.set_term(&rig.io, 8), 0);
+    assert_int_equal(rig.io.set_vote(&rig.io, 2), 0);
+    recover(&rig, 3);
+    rig_load(&rig);
+    assert_int_equal(rig.count, 5);
+    assert_int_equal(rig.term, 8);
+    assert_int_equal(rig.voted_for, 2);
+    configuration_expect(&rig.entries[4], 7, 3);
+    rig_close(&rig);
+}
+
 /* ---- term and vote ---- */
 
 static void test_vote(void **state) {
@@ -558,6 +602,8 @@ int main(void) {
         TEST(term_missing),
         TEST(recover),
         TEST(recover_empty),
+        TEST(given_up),
+        TEST(recover_goes_on),
         TEST(vote),
         TEST(vote_between),
         TEST(vote_killed),
