@@ -61,8 +61,8 @@
  * without SA_RESTART.
  *
  * Processes. In a child of fork() the parent's handles and cursors are good for
- * nothing: each call returns DWAL_EINVAL; dwal_close gives back the child's copy
- * of the lock. The parent's dwal_close frees the lock for others whatever its
+ * nothing: each call returns DWAL_EINVAL; dwal_close gives back the child's copies
+ * of the lock and of the event descriptor. The parent's dwal_close frees the lock for others whatever its
  * children do; if the parent dies, a child that neither calls exec nor ends
  * keeps the log locked (DWAL_EBUSY). walfsck -p and -y refuse while a writer has
  * the log.
@@ -412,8 +412,10 @@ int dwal_meta_get(struct dwal *log, void *data, size_t size, size_t *used,
                   struct dwal_error *error);
 
 /*
- * Write what was appended, note the clean end, release everything. Waits for
- * I/O for io_timeout_ms at most, and then a second for what is late. Frees @log.
+ * Write what was appended, note the clean end, release everything, also the
+ * event descriptor. Waits for I/O for io_timeout_ms at most, and then a second
+ * for what is late. Frees @log. Outcomes that were not reaped are not told: the
+ * result stands for them.
  *
  *   0             all that was ever appended is durable
  *   DWAL_EFAILED  the log had failed, or failed now; the text says whether I/O

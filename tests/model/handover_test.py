@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Checks the model of the hand-over with spin, and that it can fail: with a
-step left out it must find an error. Skipped without spin or a C compiler."""
+"""Checks the models of the hand-over and of the event descriptor with spin, and
+that they can fail: with a step left out an error must be found. Skipped without
+spin or a C compiler."""
 import os
 import re
 import shutil
@@ -10,14 +11,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-MODEL = Path(__file__).with_name("handover.pml")
-MUTANTS = range(1, 8)
+MUTANTS = {"handover.pml": range(1, 8), "events.pml": range(1, 7)}
 SKIP = 77
 
 
-def errors(folder: str, compiler: str, *defines: str) -> tuple[int, int]:
+def errors(folder: str, compiler: str, model: str,
+           *defines: str) -> tuple[int, int]:
     """What spin finds, and in how many states."""
-    subprocess.run(["spin", *defines, "-a", MODEL], cwd=folder, check=True)
+    path = Path(__file__).with_name(model)
+    subprocess.run(["spin", *defines, "-a", path], cwd=folder, check=True)
     subprocess.run([compiler, "-O2", "-w", "-DSAFETY", "-DCOLLAPSE",
                     "-DMEMLIM=6000", "-o", "pan", "pan.c"], cwd=folder,
                    check=True)
@@ -38,16 +40,17 @@ def main() -> int:
     callers = "-DCALLERS=" + os.environ.get("DWAL_MODEL_CALLERS", "2")
     status = 0
     with tempfile.TemporaryDirectory(prefix="dwal-model-") as folder:
-        found, states = errors(folder, compiler, callers)
-        print(f"the protocol: {found} errors in {states} states")
-        status |= found != 0
-        for mutant in MUTANTS:
-            found, states = errors(folder, compiler, callers,
-                                   f"-DMUTANT={mutant}")
-            print(f"mutant {mutant}: "
-                  + ("found" if found else "NOT FOUND")
-                  + f" after {states} states")
-            status |= found == 0
+        for model, mutants in MUTANTS.items():
+            found, states = errors(folder, compiler, model, callers)
+            print(f"{model}: {found} errors in {states} states")
+            status |= found != 0
+            for mutant in mutants:
+                found, states = errors(folder, compiler, model, callers,
+                                       f"-DMUTANT={mutant}")
+                print(f"{model}, mutant {mutant}: "
+                      + ("found" if found else "NOT FOUND")
+                      + f" after {states} states")
+                status |= found == 0
     return status
 
 
