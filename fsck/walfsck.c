@@ -383,6 +383,8 @@ static int settings_parse(struct dwal__check_settings *settings, int argc,
         return dwal__cli_usage(optind == argc ? "which directory?"
                                               : "one directory at a time");
     settings->path = argv[optind];
+    if (settings->path[0] == '\0')
+        return dwal__cli_usage("which directory? its name is empty");
     if (strlen(settings->path) >= DWAL__FIX_PATH_SIZE - 256 ||
         (settings->salvage != NULL &&
          strlen(settings->salvage) >= DWAL__FIX_PATH_SIZE - 256))

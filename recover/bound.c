@@ -144,6 +144,13 @@ static int recover_once(struct dwal__bound *bound, bool *moved,
     return DWAL_OK;
 }
 
+/* Without the LOCK that names the log no segment is known to be its own, and
+ * recovery leaves the UUID zero. */
+static bool log_named(const struct dwal__recovery *recovery) {
+    static const struct dwal__uuid zero;
+    return memcmp(&recovery->uuid, &zero, sizeof zero) != 0;
+}
+
 static int recovered_survey(struct dwal__bound *bound, bool *moved,
                             struct dwal_error *error) {
     const struct dwal__recovery *recovery = &bound->recovery;
@@ -152,7 +159,8 @@ static int recovered_survey(struct dwal__bound *bound, bool *moved,
         return code;
     /* Not even a beginning, or nothing that is certain. */
     if (bound->end_code == DWAL_EIO ||
-        (recovery->end.segment == 0 && bound->end_code != DWAL_END)) {
+        (bound->end_code != DWAL_END &&
+         (recovery->end.segment == 0 || !log_named(recovery)))) {
         if (error != NULL)
             *error = bound->end_error;
         return bound->end_code;
