@@ -194,6 +194,7 @@ static void log_close(uv_work_t *work) {
 static void on_log_closed(uv_work_t *work, int status) {
     struct dwal_raft__store *store = work->data;
     assert(status == 0);
+    (void)status;
     store->works--;
     store->log = NULL;
     dwal_raft__close_step(store);

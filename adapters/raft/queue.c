@@ -260,6 +260,7 @@ static void on_step_worked(uv_work_t *work, int status) {
     const char *what =
         store->head->kind == DWAL_RAFT__TRUNCATE ? "truncate" : "install";
     assert(status == 0);
+    (void)status;
     store->busy = false;
     if (store->code == DWAL_OK)
         step_end(store, 0);

@@ -44,7 +44,7 @@ def ends(tools, node):
 def compare(tools, cluster):
     """Each two logs, record by record, where they overlap.
 
-    Returns (records compared in all three, first index, last index, bytes).
+    Returns (records that all of them have, first index, last index).
     """
     logs = {node: digest(records(tools, node)) for node in cluster}
     first = max(min(log) for log in logs.values())
@@ -52,14 +52,12 @@ def compare(tools, cluster):
     for node, log in logs.items():
         if len(log) != max(log) - min(log) + 1:
             raise nodes.Failed(f"{node}: indexes are missing in its log")
-    size = 0
     for index in range(min(min(log) for log in logs.values()), last + 1):
         there = {node: log[index] for node, log in logs.items() if index in log}
         if len(set(there.values())) > 1:
             raise nodes.Failed(f"index {index} differs: " + "; ".join(
                 f"{node}: {record}" for node, record in there.items()))
-        size += sum(record[-1] for record in there.values())
-    return max(last - first + 1, 0), first, last, size
+    return max(last - first + 1, 0), first, last
 
 
 def digest(log):
