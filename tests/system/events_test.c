@@ -13,6 +13,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -564,6 +565,38 @@ static void test_ring_full(void **state) {
     log_close(log);
 }
 
+/* No next segment can be made: said at once, and over once there is one. */
+static void test_no_segment(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_THREAD);
+    struct dwal *log = log_open(*state, &options);
+    int fd = event_fd(log);
+    struct dwal_completion done[16];
+    struct dwal_error error;
+    struct rlimit before, none;
+    append(log, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    int unused = dup(fd);
+    none.rlim_cur = (rlim_t)unused;
+    close(unused);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int code;
+    while ((code = append_once(log, 1, 4000, 0, NULL, &error)) == DWAL_OK ||
+           code == DWAL_EAGAIN) {
+        wake_expect(fd);
+        reap(log, done, 16);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(code, DWAL_ENOSPC);
+    assert_int_equal(error.os_errno, EMFILE);
+    while ((code = append_once(log, 1, 4000, 0, NULL, &error)) != DWAL_OK) {
+        assert_true(code == DWAL_ENOSPC || code == DWAL_EAGAIN);
+        wake_expect(fd); /* it was tried once more */
+        reap(log, done, 16);
+    }
+    log_close(log);
+}
+
 /* ---- the ends of the log, and of the handle ---- */
 
 static void test_cut(void **state) {
@@ -653,6 +686,7 @@ int main(void) {
         UNIT(test_submission_hangs),
         UNIT(test_queue_full),
         UNIT(test_ring_full),
+        UNIT(test_no_segment),
         UNIT(test_cut),
         UNIT(test_close),
         UNIT(test_fork),
