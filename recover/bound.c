@@ -511,10 +511,11 @@ static int inside_advance(struct dwal__bound *bound, struct dwal_error *error) {
                            (unsigned long long)bound->mark.lsn);
 }
 
-/* A new writer, or one that came and went since. */
-static int recovered_advance(struct dwal__bound *bound,
-                             struct dwal_error *error) {
+/* A new writer, or one that came and went since: then *@moved. */
+static int recovered_look(struct dwal__bound *bound, bool *moved,
+                          struct dwal_error *error) {
     int held = lock_held(bound, error);
+    *moved = held != 0;
     if (held < 0)
         return held;
     if (held == 1) {
@@ -526,8 +527,16 @@ static int recovered_advance(struct dwal__bound *bound,
     int code = numbers_list(bound, &list, error);
     if (code != DWAL_OK)
         return code;
-    if (list.max != bound->number_max)
-        return dwal__bound_survey(bound, error);
+    *moved = list.max != bound->number_max;
+    return *moved ? dwal__bound_survey(bound, error) : DWAL_OK;
+}
+
+static int recovered_advance(struct dwal__bound *bound,
+                             struct dwal_error *error) {
+    bool moved;
+    int code = recovered_look(bound, &moved, error);
+    if (code != DWAL_OK || moved)
+        return code;
     if (error != NULL)
         *error = bound->end_error;
     return bound->end_code;
@@ -543,6 +552,67 @@ int dwal__bound_advance(struct dwal__bound *bound, struct dwal_error *error) {
     if (held < 0)
         return held;
     return held == 1 ? live_advance(bound, error)
+                     : dwal__bound_survey(bound, error);
+}
+
+/* The highest segment above the mark that has a batch; 0: none has. */
+static int begun_find(struct dwal__bound *bound, uint64_t *begun,
+                      struct dwal_error *error) {
+    struct dwal__window *window = &bound->window;
+    struct number_list list = {.above = bound->mark.position.segment};
+    if (list.above < bound->floor)
+        list.above = bound->floor - 1;
+    int code = numbers_list(bound, &list, error);
+    *begun = 0;
+    for (size_t i = list.count; i-- > 0 && code == DWAL_OK && *begun == 0;) {
+        struct dwal__batch_header header;
+        enum dwal__fault fault;
+        code = dwal__window_open(window, list.numbers[i], &bound->uuid, error);
+        if (code == DWAL_ENOENT || code == DWAL_ECORRUPT) {
+            code = DWAL_OK; /* gone, or told of by those who look there */
+            continue;
+        }
+        if (code != DWAL_OK)
+            break;
+        dwal__window_forget(window, 0);
+        dwal__window_sparse(window);
+        code = dwal__window_header(window, window->header.block_size, &header,
+                                   &fault, error);
+        if (code == DWAL_OK && fault == DWAL__FAULT_NONE)
+            *begun = list.numbers[i];
+    }
+    free(list.numbers);
+    return code;
+}
+
+/* A cut is a segment that begins, above all that were begun before, and it is
+ * acknowledged by a watermark in there (SPEC 11.6). So where none has begun
+ * above the mark nothing was cut; otherwise the mark goes on up to there. */
+static int live_verify(struct dwal__bound *bound, struct dwal_error *error) {
+    uint64_t begun;
+    int code = begun_find(bound, &begun, error);
+    while (code == DWAL_OK && begun > bound->mark.position.segment &&
+           bound->mode == DWAL__BOUND_LIVE)
+        code = dwal__bound_advance(bound, error);
+    return code == DWAL_END ? DWAL_OK : code;
+}
+
+int dwal__bound_verify(struct dwal__bound *bound, struct dwal_error *error) {
+    if (bound->mode == DWAL__BOUND_INSIDE) {
+        inside_look(bound);
+        return DWAL_OK;
+    }
+    if (bound->mode == DWAL__BOUND_RECOVERED) {
+        bool moved;
+        int code = recovered_look(bound, &moved, error);
+        if (code != DWAL_OK || bound->mode == DWAL__BOUND_RECOVERED)
+            return code;
+    }
+    /* Asked first: who leaves writes nothing more. */
+    int held = lock_held(bound, error);
+    if (held < 0)
+        return held;
+    return held == 1 ? live_verify(bound, error)
                      : dwal__bound_survey(bound, error);
 }
 

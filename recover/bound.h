@@ -76,6 +76,13 @@ int dwal__bound_survey(struct dwal__bound *bound, struct dwal_error *error);
  */
 int dwal__bound_advance(struct dwal__bound *bound, struct dwal_error *error);
 
+/*
+ * For a reader that goes back: a cut that was acknowledged before the call is
+ * known afterwards, and what was known to be durable then still is. DWAL_OK, or
+ * why that cannot be said.
+ */
+int dwal__bound_verify(struct dwal__bound *bound, struct dwal_error *error);
+
 /* live: sets *@lsn to the largest trim point in any valid batch, also where no
  * watermark proves it yet: up to there segments may be gone. */
 int dwal__bound_trim_seen(struct dwal__bound *bound, uint64_t *lsn,

@@ -271,6 +271,11 @@ void dwal__feed_expect(struct dwal__feed *feed, uint64_t until, bool certain) {
         feed->ahead = AHEAD_MAX;
 }
 
+void dwal__feed_sparse(struct dwal__feed *feed) {
+    feed->ahead = 0; /* which stays 0 when it is doubled */
+    feed->until = 0;
+}
+
 /* ---- the interface ---- */
 
 int dwal__feed_get(struct dwal__feed *feed, uint64_t offset, size_t size,
@@ -294,6 +299,20 @@ void dwal__feed_forget(struct dwal__feed *feed, uint64_t offset) {
     if (kept < feed->filled)
         feed->filled = (size_t)(kept - kept % feed->unit);
     feed->ahead = AHEAD_AGAIN;
+}
+
+void dwal__feed_hand_over(struct dwal__feed *feed, struct dwal__feed *to) {
+    assert(to->buffer == NULL && to->reads == NULL);
+    reads_stop(feed);
+    to->buffer = feed->buffer;
+    to->capacity = feed->capacity;
+    to->reads = feed->reads;
+    feed->buffer = NULL;
+    feed->reads = NULL;
+    feed->capacity = 0;
+    feed->filled = to->filled = 0;
+    if (to->handle >= 0 && (uintptr_t)to->buffer % to->unit != 0)
+        buffer_drop(to); /* made for another device */
 }
 
 void dwal__feed_close(struct dwal__feed *feed) {

@@ -54,6 +54,11 @@ int dwal__feed_open(struct dwal__feed *feed, const char *name);
  * or something else is said. */
 void dwal__feed_expect(struct dwal__feed *feed, uint64_t until, bool certain);
 
+/* The caller looks here and there: from now on no more is read than what is
+ * asked for in one piece. Until something is expected with certainty, or
+ * forgotten, or another file opened. */
+void dwal__feed_sparse(struct dwal__feed *feed);
+
 /*
  * Sets *@bytes to @size bytes of the file from @offset on, valid until the next
  * call. They must lie inside feed->file_size. 0; -EIO if the file has become
@@ -66,6 +71,9 @@ int dwal__feed_get(struct dwal__feed *feed, uint64_t offset, size_t size,
 
 /* Drops what is in memory from @offset on: the file may have changed there. */
 void dwal__feed_forget(struct dwal__feed *feed, uint64_t offset);
+
+/* Gives the memory to @to, which has none; what was in it is forgotten. */
+void dwal__feed_hand_over(struct dwal__feed *feed, struct dwal__feed *to);
 
 /* Closes the file, if one is open. */
 void dwal__feed_close(struct dwal__feed *feed);

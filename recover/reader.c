@@ -33,8 +33,7 @@ static int place_step(struct dwal__reader *reader, struct dwal_error *error) {
             dwal__reader_end_damaged(reader, error);
         return code;
     }
-    code = dwal__window_open(&reader->window, segment->header.number,
-                             &reader->bound.uuid, error);
+    code = dwal__reader_window_open(reader, segment->header.number, error);
     if (code == DWAL_OK)
         return dwal__reader_step(reader, segment, error);
     if (code == DWAL_ENOENT)
@@ -159,9 +158,8 @@ static void reader_set(struct dwal__reader *reader,
     reader->stuck.code = DWAL_OK;
 }
 
-/* Sets the reader to @lsn in the lineage that it has. */
-static int reader_place(struct dwal__reader *reader, uint64_t lsn,
-                        struct dwal_error *error) {
+int dwal__reader_place_set(struct dwal__reader *reader, uint64_t lsn,
+                           struct dwal_error *error) {
     uint64_t first_lsn = reader->bound.first_lsn;
     uint64_t wanted = lsn != 0 ? lsn : first_lsn;
     if (wanted < first_lsn)
@@ -220,7 +218,7 @@ int dwal__reader_seek(struct dwal__reader *reader, uint64_t lsn,
         code = dwal__bound_survey(&reader->bound, error);
     if (code == DWAL_OK)
         code = dwal__reader_refresh(reader, error);
-    return code == DWAL_OK ? reader_place(reader, lsn, error) : code;
+    return code == DWAL_OK ? dwal__reader_place_set(reader, lsn, error) : code;
 }
 
 int dwal__reader_open(const struct dwal__reader_options *options,
@@ -232,12 +230,22 @@ int dwal__reader_open(const struct dwal__reader_options *options,
     if (opened == NULL)
         return dwal__error_set(error, DWAL_ENOMEM, 0, "no memory for a reader");
     opened->system = options->system;
-    dwal__window_init(&opened->window, options->disk, options->dir);
+    opened->places = options->places;
+    opened->sparse = options->places != NULL;
+    opened->window_count = opened->sparse ? DWAL__READER_WINDOWS : 1;
+    opened->windows = calloc(opened->window_count, sizeof opened->windows[0]);
+    if (opened->windows == NULL) {
+        free(opened);
+        return dwal__error_set(error, DWAL_ENOMEM, 0, "no memory for a reader");
+    }
+    for (size_t i = 0; i < opened->window_count; i++)
+        dwal__window_init(&opened->windows[i], options->disk, options->dir);
+    opened->window = opened->windows;
     int code = dwal__bound_open(&opened->bound, options, error);
     if (code == DWAL_OK)
         code = dwal__reader_refresh(opened, error);
-    if (code == DWAL_OK)
-        code = reader_place(opened, options->start_lsn, error);
+    if (code == DWAL_OK && !opened->sparse)
+        code = dwal__reader_place_set(opened, options->start_lsn, error);
     if (code != DWAL_OK) {
         dwal__reader_close(opened);
         return code;
@@ -259,7 +267,9 @@ void dwal__reader_close(struct dwal__reader *reader) {
     if (reader == NULL)
         return;
     dwal__lineage_clear(&reader->lineage);
-    dwal__window_release(&reader->window);
+    for (size_t i = 0; i < reader->window_count; i++)
+        dwal__window_release(&reader->windows[i]);
+    free(reader->windows);
     dwal__bound_release(&reader->bound);
     free(reader);
 }

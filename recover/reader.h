@@ -15,6 +15,7 @@
 #define DWAL_RECOVER_READER_H
 
 #include "lineage.h"
+#include "places.h"
 #include "recover.h"
 
 struct dwal__reader;
@@ -31,6 +32,8 @@ struct dwal__reader_options {
                     uint64_t *first_lsn);
     void *durable_argument;
     struct dwal__recover_hooks hooks; /* for each recovery */
+    /* Not NULL: only dwal__reader_get will be called, which uses this index. */
+    struct dwal__places *places;
 };
 
 struct dwal__reader_item {
@@ -77,6 +80,23 @@ int dwal__reader_peek(struct dwal__reader *reader,
                       struct dwal__reader_item *item, struct dwal_error *error);
 void dwal__reader_take(struct dwal__reader *reader,
                        const struct dwal__reader_item *item);
+
+/*
+ * The record with @lsn, of a reader that was opened with an index; one read of
+ * the disk where the index knows the place, and a few where it does not. A cut
+ * that was acknowledged before the call is taken into account: so, where another
+ * process has the log, it looks first whether a new segment has begun.
+ *
+ * DWAL_OK; DWAL_END: not durable yet, as far as is known; DWAL_ECUT: it was
+ * known to be durable, was cut off, and not given again; DWAL_ETRIMMED;
+ * DWAL_ECORRUPT: it is damaged; and the other codes of dwal__reader_next.
+ */
+int dwal__reader_get(struct dwal__reader *reader, uint64_t lsn,
+                     struct dwal__reader_item *item, struct dwal_error *error);
+
+/* What the reader passes by is put down in @places from now on. */
+void dwal__reader_teach(struct dwal__reader *reader,
+                        struct dwal__places *places);
 
 /* The next record is then that with @lsn (0: the first that is there), or the
  * first system record behind the one before it. @lsn may lie behind the end.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the three files of the reader share: reader_place.c finds places in the
- * lineage, reader_step.c takes the batch at a place, reader.c does the rest.
+ * What the files of the reader share: reader_place.c finds places in the
+ * lineage, reader_step.c takes the batch at a place, reader_get.c gets single
+ * records, reader.c does the rest.
  */
 #ifndef DWAL_RECOVER_READER_PARTS_H
 #define DWAL_RECOVER_READER_PARTS_H
@@ -21,8 +22,15 @@ struct dwal__reader {
     struct dwal__lineage lineage;
     struct dwal_error lineage_error; /* code 0, or why it reaches not down */
     bool lineage_new;                /* @place was not looked up in it yet */
-    struct dwal__window window;      /* on the segment of @place */
+    /* On the segment of @place: one of windows, which keep segments open. All
+     * memory is the current one's. */
+    struct dwal__window *window;
+    struct dwal__window *windows;
+    size_t window_count;
     bool system;
+    struct dwal__places *places; /* the caller's, or NULL: learned and used */
+    bool sparse;                 /* only dwal__reader_get is called */
+    uint64_t known_lsn;          /* the largest that was ever known durable */
 
     struct dwal__reader_place place;
     bool guessed;    /* no batch was opened since @place was found by halving */
@@ -44,7 +52,15 @@ struct dwal__reader {
     uint64_t record_lsn; /* that of the next application record */
 };
 
+/* How many segments are kept open for single records. */
+#define DWAL__READER_WINDOWS 32
+
 /* ---- reader_place.c ---- */
+
+/* Makes reader->window the one for segment @number, and opens that. The codes
+ * of dwal__window_open. */
+int dwal__reader_window_open(struct dwal__reader *reader, uint64_t number,
+                             struct dwal_error *error);
 
 /* Segment @number of the lineage, or the one behind @segment; NULL if there is
  * none. */
@@ -66,6 +82,12 @@ int dwal__reader_refresh(struct dwal__reader *reader, struct dwal_error *error);
 struct dwal__reader_place
 dwal__reader_place_first(const struct dwal__lineage_segment *segment);
 
+/* Moves @place over the batch with @header, which ends at @end. */
+void dwal__reader_place_pass(struct dwal__reader *reader,
+                             struct dwal__reader_place *place,
+                             const struct dwal__batch_header *header,
+                             uint64_t end);
+
 /* The place from which @lsn is reached. DWAL_OK or lineage_error. */
 int dwal__reader_place_find(struct dwal__reader *reader, uint64_t lsn,
                             struct dwal__reader_place *place,
@@ -79,6 +101,13 @@ int dwal__reader_place_restore(struct dwal__reader *reader,
 /* The file of a segment of the lineage is gone: forgets it, and looks afresh. */
 int dwal__reader_place_lost(struct dwal__reader *reader,
                             struct dwal_error *error);
+
+/* ---- reader.c ---- */
+
+/* Sets the reader to @lsn (0: the first) in the lineage that it has. DWAL_OK,
+ * DWAL_ETRIMMED or lineage_error. */
+int dwal__reader_place_set(struct dwal__reader *reader, uint64_t lsn,
+                           struct dwal_error *error);
 
 /* ---- reader_step.c ---- */
 

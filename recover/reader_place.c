@@ -7,18 +7,23 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../format/bytes.h"
 #include "reader_parts.h"
 
 /* A segment of the lineage may be retired between two looks; so often in a row
  * only if it is missing. */
 #define LINEAGE_TRIES 8
 
-/* A place so near before the wanted one is walked from, header by header. */
-#define NEAR_BYTES ((uint64_t)256 << 10)
+/* What one read brings that looks for a place. From so near before the wanted
+ * batch its headers are walked. */
+#define STRETCH_BYTES ((uint64_t)64 << 10)
 
-/* So far behind a middle a header is looked for. Where batches are longer, the
+/* So far behind an aim a header is looked for. Where batches are longer, the
  * walk takes long steps anyway. */
 #define PROBE_BYTES ((uint64_t)1 << 20)
+
+/* Every second one halves what is left of a segment. */
+#define TRIES_MAX 96
 
 /* ---- the lineage ---- */
 
@@ -136,6 +141,16 @@ static int lineage_build(struct dwal__reader *reader,
     return DWAL_OK;
 }
 
+/* Closes files of segments that are no part of the log any more. */
+static void windows_keep(struct dwal__reader *reader) {
+    for (size_t i = 0; i < reader->window_count; i++) {
+        struct dwal__window *window = &reader->windows[i];
+        if (window->feed.handle >= 0 &&
+            dwal__reader_segment(reader, window->header.number) == NULL)
+            dwal__window_close(window);
+    }
+}
+
 bool dwal__reader_current(const struct dwal__reader *reader) {
     const struct dwal__lineage *lineage = &reader->lineage;
     struct dwal__position end = {0, 0};
@@ -150,6 +165,8 @@ bool dwal__reader_current(const struct dwal__reader *reader) {
 int dwal__reader_refresh(struct dwal__reader *reader,
                          struct dwal_error *error) {
     const struct dwal_error *why = &reader->lineage_error;
+    if (reader->known_lsn < reader->bound.mark.lsn)
+        reader->known_lsn = reader->bound.mark.lsn;
     if (lineage_extend(reader))
         return DWAL_OK;
     reader->lineage_new = true;
@@ -163,10 +180,24 @@ int dwal__reader_refresh(struct dwal__reader *reader,
         return why->code;
     }
     lineage_error_finish(reader);
+    if (reader->sparse) {
+        dwal__places_keep(reader->places, &reader->lineage);
+        windows_keep(reader);
+    }
     return DWAL_OK;
 }
 
 /* ---- places ---- */
+
+int dwal__reader_window_open(struct dwal__reader *reader, uint64_t number,
+                             struct dwal_error *error) {
+    struct dwal__window *window =
+        &reader->windows[number % reader->window_count];
+    if (window != reader->window)
+        dwal__window_hand_over(reader->window, window);
+    reader->window = window;
+    return dwal__window_open(window, number, &reader->bound.uuid, error);
+}
 
 struct dwal__reader_place
 dwal__reader_place_first(const struct dwal__lineage_segment *segment) {
@@ -179,51 +210,193 @@ dwal__reader_place_first(const struct dwal__lineage_segment *segment) {
                      .first_lsn = segment->first_lsn}};
 }
 
-/* Looks behind @middle for a batch of the segment's run. Only a header: what it
- * says was true when it was sealed (SPEC 5.1). False also if it cannot be. */
-static bool place_probe(struct dwal__reader *reader,
-                        const struct dwal__lineage_segment *segment,
-                        uint64_t middle, uint64_t until,
-                        const struct dwal__reader_place *low,
-                        struct dwal__batch_header *header) {
-    bool found;
-    if (until - middle > PROBE_BYTES)
-        until = middle + PROBE_BYTES;
-    dwal__window_forget(&reader->window, 0); /* and read little again */
-    return dwal__window_search(&reader->window, middle, until, &found, header,
-                               NULL) == DWAL_OK &&
-           found && header->first_lsn >= low->expected.first_lsn &&
-           header->first_lsn <= segment->last_lsn + 1;
+void dwal__reader_place_pass(struct dwal__reader *reader,
+                             struct dwal__reader_place *place,
+                             const struct dwal__batch_header *header,
+                             uint64_t end) {
+    if (reader->places != NULL)
+        dwal__places_learn(
+            reader->places, header->segment,
+            (struct dwal__places_entry){header->offset, header->first_lsn});
+    place->offset = end;
+    place->expected.link_known = true;
+    place->expected.link = header->crc;
+    place->expected.first_lsn = header->first_lsn + header->lsn_count;
 }
 
-/* Moves @place from the beginning of @segment on towards @lsn, by halving. It
- * is a guess, and what stands in the way of a better one does not matter: if
- * the walk from here meets anything wrong, it is made from the beginning. */
+/* ---- getting near in a segment ---- */
+
+/* Where the batch with an LSN is: it is no earlier than the one at @low, and
+ * before @high, where or behind which the batches begin with @high_lsn. */
+struct bracket {
+    struct dwal__reader_place low;
+    uint64_t high;
+    uint64_t high_lsn;
+    bool fresh; /* @low is new, and may be it */
+};
+
+/* What is known without reading. */
+static struct bracket bracket_begin(const struct dwal__reader *reader,
+                                    const struct dwal__lineage_segment *segment,
+                                    const struct dwal__reader_place *first,
+                                    uint64_t lsn) {
+    struct bracket bracket = {
+        .low = *first, .high = segment->end, .high_lsn = segment->last_lsn + 1};
+    bracket.low.expected.first_lsn = segment->found_lsn;
+    if (reader->places == NULL)
+        return bracket;
+    struct dwal__places_entry low = {first->offset, segment->found_lsn};
+    struct dwal__places_entry high = {bracket.high, bracket.high_lsn};
+    dwal__places_find(reader->places, segment->header.number, segment->end, lsn,
+                      &low, &high);
+    if (low.offset != first->offset) {
+        bracket.low.offset = low.offset;
+        bracket.low.expected.first_lsn = low.first_lsn;
+        bracket.low.expected.link_known = false;
+    }
+    bracket.high = high.offset;
+    bracket.high_lsn = high.first_lsn;
+    bracket.fresh =
+        low.offset != first->offset && bracket.high - low.offset <= PROBE_BYTES;
+    return bracket;
+}
+
+/* Where to look next: in the middle; or where @lsn stands if records are of one
+ * size, and a little before that, so that it is in what is read there. The low
+ * end itself: it is that near. */
+static uint64_t bracket_aim(const struct bracket *bracket, uint64_t lsn,
+                            uint32_t block_size, bool halve) {
+    uint64_t gap = bracket->high - bracket->low.offset;
+    uint64_t low_lsn = bracket->low.expected.first_lsn;
+    uint64_t ahead = gap / 2;
+    if (!halve && lsn < bracket->high_lsn) {
+        ahead = (uint64_t)((double)gap * (double)(lsn - low_lsn) /
+                           (double)(bracket->high_lsn - low_lsn));
+        ahead = ahead > STRETCH_BYTES / 2 ? ahead - STRETCH_BYTES / 2 : 0;
+        ahead = ahead < gap ? ahead : gap - 1;
+    }
+    return bracket->low.offset + (ahead - ahead % block_size);
+}
+
+/* Walks up from the low end, from header to header, in what one read brings.
+ * True if that led to the batch with @lsn, or can lead no further: who takes
+ * the batch there finds out why. */
+static bool bracket_walk(struct dwal__reader *reader,
+                         const struct dwal__lineage_segment *segment,
+                         uint64_t lsn, struct bracket *bracket) {
+    struct dwal__window *window = reader->window;
+    struct dwal__reader_place *low = &bracket->low;
+    const struct dwal__expected *expected = &low->expected;
+    uint64_t until = bracket->high;
+    bracket->fresh = false;
+    if (until - low->offset > STRETCH_BYTES)
+        until = low->offset + STRETCH_BYTES;
+    if (dwal__window_bring(window, low->offset, until - low->offset, NULL) !=
+        DWAL_OK)
+        return true;
+    while (low->offset < until) {
+        struct dwal__batch_header header;
+        enum dwal__fault fault;
+        if (dwal__window_header(window, low->offset, &header, &fault, NULL) !=
+                DWAL_OK ||
+            fault != DWAL__FAULT_NONE ||
+            header.first_lsn != expected->first_lsn ||
+            (expected->link_known && header.link != expected->link) ||
+            header.first_lsn + header.lsn_count > lsn)
+            return true;
+        uint64_t end = low->offset +
+                       dwal__align_up(header.size, segment->header.block_size);
+        if (end >= bracket->high)
+            return true;
+        dwal__reader_place_pass(reader, low, &header, end);
+    }
+    return false;
+}
+
+/* The first readable header from @from to before @until, in reads that grow. */
+static bool header_find(struct dwal__reader *reader, uint64_t from,
+                        uint64_t until, struct dwal__batch_header *header,
+                        bool *found) {
+    struct dwal__window *window = reader->window;
+    *found = false;
+    for (uint64_t size = STRETCH_BYTES; from < until && !*found; size *= 2) {
+        if (size > until - from)
+            size = until - from;
+        if (dwal__window_bring(window, from, size, NULL) != DWAL_OK ||
+            dwal__window_search(window, from, from + size, found, header,
+                                NULL) != DWAL_OK)
+            return false;
+        from += size;
+    }
+    return true;
+}
+
+/* Makes the bracket narrower by what stands at @aim or behind. Only a header is
+ * looked at: what it says was true when it was sealed (SPEC 5.1). False: that
+ * does not help. */
+static bool bracket_probe(struct dwal__reader *reader,
+                          const struct dwal__lineage_segment *segment,
+                          uint64_t lsn, uint64_t aim, struct bracket *bracket) {
+    struct dwal__batch_header header;
+    bool found;
+    uint64_t until = bracket->high;
+    if (until - aim > PROBE_BYTES)
+        until = aim + PROBE_BYTES;
+    if (!header_find(reader, aim, until, &header, &found) ||
+        (!found && until < bracket->high))
+        return false;
+    if (found && (header.first_lsn < bracket->low.expected.first_lsn ||
+                  header.first_lsn > segment->last_lsn + 1))
+        return false;
+    if (found && reader->places != NULL)
+        dwal__places_learn(
+            reader->places, header.segment,
+            (struct dwal__places_entry){header.offset, header.first_lsn});
+    if (found && header.first_lsn <= lsn) {
+        bracket->low.offset = header.offset;
+        bracket->low.expected.link_known = false;
+        bracket->low.expected.first_lsn = header.first_lsn;
+        bracket->fresh = true;
+        return true;
+    }
+    bracket->high = aim; /* there is no header between it and what was found */
+    if (found)
+        bracket->high_lsn = header.first_lsn;
+    return true;
+}
+
+/* Moves @place from the beginning of @segment on towards @lsn: from what the
+ * index knows, by estimates and by halving in turn. It is a guess, and what
+ * stands in the way of a better one does not matter: if the walk from here
+ * meets anything wrong, it is made from the beginning. */
 static void place_near(struct dwal__reader *reader,
                        const struct dwal__lineage_segment *segment,
                        uint64_t lsn, struct dwal__reader_place *place) {
-    uint64_t block_size = segment->header.block_size;
-    uint64_t high = segment->end;
-    if (lsn <= segment->found_lsn || high - place->offset <= NEAR_BYTES ||
-        dwal__window_open(&reader->window, place->segment, &reader->bound.uuid,
-                          NULL) != DWAL_OK)
+    if (lsn <= segment->found_lsn ||
+        segment->end - place->offset <= STRETCH_BYTES ||
+        dwal__reader_window_open(reader, place->segment, NULL) != DWAL_OK)
         return;
-    while (high - place->offset > NEAR_BYTES) {
-        uint64_t half = (high - place->offset) / 2;
-        uint64_t middle = place->offset + (half - half % block_size);
-        struct dwal__batch_header header;
-        if (!place_probe(reader, segment, middle, high, place, &header))
+    struct dwal__window *window = reader->window;
+    dwal__window_forget(window, segment->end);
+    dwal__window_sparse(window);
+    struct bracket bracket = bracket_begin(reader, segment, place, lsn);
+    for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+        bool near = bracket.high - bracket.low.offset <= STRETCH_BYTES;
+        uint64_t aim = bracket_aim(&bracket, lsn, segment->header.block_size,
+                                   tries % 2 == 1);
+        if (near || bracket.fresh || aim == bracket.low.offset) {
+            if (bracket_walk(reader, segment, lsn, &bracket) || near)
+                break;
+        } else if (!bracket_probe(reader, segment, lsn, aim, &bracket)) {
             break;
-        if (header.first_lsn <= lsn) {
-            place->offset = header.offset;
-            place->expected.link_known = false;
-            place->expected.first_lsn = header.first_lsn;
-            reader->guessed = true;
-        } else {
-            high = middle; /* there is no header between it and this one */
         }
     }
-    dwal__window_forget(&reader->window, 0);
+    if (bracket.low.offset != place->offset) {
+        *place = bracket.low;
+        reader->guessed = true;
+    }
+    if (!reader->sparse)
+        dwal__window_forget(window, segment->end); /* and read more at once */
 }
 
 /* System records that stand right before the wanted one may be in an earlier
@@ -305,7 +478,7 @@ int dwal__reader_place_restore(struct dwal__reader *reader,
 
 int dwal__reader_place_lost(struct dwal__reader *reader,
                             struct dwal_error *error) {
-    dwal__window_close(&reader->window);
+    dwal__window_close(reader->window);
     dwal__lineage_clear(&reader->lineage);
     return dwal__bound_survey(&reader->bound, error);
 }

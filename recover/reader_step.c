@@ -10,14 +10,6 @@
 #include "../format/bytes.h"
 #include "reader_parts.h"
 
-static void place_pass(struct dwal__reader_place *place,
-                       const struct dwal__batch_header *header, uint64_t end) {
-    place->offset = end;
-    place->expected.link_known = true;
-    place->expected.link = header->crc;
-    place->expected.first_lsn = header->first_lsn + header->lsn_count;
-}
-
 /* ---- damage ---- */
 
 /* Where the records that can be read again begin: sets *@lsn to the first of
@@ -31,7 +23,7 @@ static int damage_end(struct dwal__reader *reader,
     for (offset += block_size; offset < segment->end;
          offset = header->offset + block_size) {
         bool found;
-        int code = dwal__window_search(&reader->window, offset, segment->end,
+        int code = dwal__window_search(reader->window, offset, segment->end,
                                        &found, header, error);
         if (code != DWAL_OK || !found)
             return code;
@@ -75,7 +67,7 @@ static int damage_report(struct dwal__reader *reader,
     return dwal__error_set_at(
         error, DWAL_ECORRUPT, 0, reader->place.segment, where->offset,
         "%s: the batch at offset %llu is damaged: %s%s; %s; run walfsck",
-        reader->window.name, (unsigned long long)(offset),
+        reader->window->name, (unsigned long long)(offset),
         dwal__fault_text(where->fault), record, lost);
 }
 
@@ -89,7 +81,7 @@ static int batch_damaged(struct dwal__reader *reader,
     if (where->fault == DWAL__FAULT_VERSION)
         return dwal__error_set_at(
             error, DWAL_EVERSION, 0, place->segment, where->offset,
-            "%s: offset %llu: %s; use a newer dwal", reader->window.name,
+            "%s: offset %llu: %s; use a newer dwal", reader->window->name,
             (unsigned long long)(where->offset),
             dwal__fault_text(where->fault));
     struct dwal__batch_header header;
@@ -98,9 +90,10 @@ static int batch_damaged(struct dwal__reader *reader,
     if (header_good) {
         const struct dwal__batch_header *own = &reader->batch.header;
         next_lsn = own->first_lsn + own->lsn_count;
-        place_pass(&reader->behind, own,
-                   place->offset +
-                       dwal__align_up(own->size, segment->header.block_size));
+        dwal__reader_place_pass(
+            reader, &reader->behind, own,
+            place->offset +
+                dwal__align_up(own->size, segment->header.block_size));
     } else {
         int code = damage_end(reader, segment, place->offset, &header,
                               &next_lsn, error);
@@ -153,7 +146,7 @@ static int hole_check(struct dwal__reader *reader,
         error, DWAL_ECORRUPT, 0, place->segment, place->offset,
         "%s: LSNs %llu to %llu are lost: the log was salvaged without them; go "
         "on with LSN %llu",
-        reader->window.name, (unsigned long long)from,
+        reader->window->name, (unsigned long long)from,
         (unsigned long long)(found_lsn - 1), (unsigned long long)found_lsn);
 }
 
@@ -193,7 +186,7 @@ static int batch_pass(struct dwal__reader *reader,
     *passed = false;
     if (expected->first_lsn >= reader->wanted)
         return DWAL_OK;
-    int code = dwal__window_header(&reader->window, place->offset, &header,
+    int code = dwal__window_header(reader->window, place->offset, &header,
                                    &fault, error);
     if (code != DWAL_OK || fault != DWAL__FAULT_NONE ||
         (expected->link_known && header.link != expected->link) ||
@@ -207,7 +200,7 @@ static int batch_pass(struct dwal__reader *reader,
         (behind == reader->wanted && reader->system) ||
         batch_fit(reader, segment, &header, end) != DWAL__FAULT_NONE)
         return DWAL_OK;
-    place_pass(place, &header, end);
+    dwal__reader_place_pass(reader, place, &header, end);
     *passed = true;
     return DWAL_OK;
 }
@@ -222,7 +215,7 @@ static void batch_open(struct dwal__reader *reader,
     reader->record_at = DWAL__BATCH_HEADER_SIZE;
     reader->record_index = 0;
     reader->record_lsn = batch->header.first_lsn;
-    place_pass(&reader->place, &batch->header, batch->end);
+    dwal__reader_place_pass(reader, &reader->place, &batch->header, batch->end);
     if (reader->bound.mode == DWAL__BOUND_LIVE &&
         summary->trim_lsn >= reader->bound.first_lsn)
         reader->bound.first_lsn = summary->trim_lsn + 1;
@@ -237,14 +230,17 @@ static void batch_open(struct dwal__reader *reader,
 int dwal__reader_step(struct dwal__reader *reader,
                       const struct dwal__lineage_segment *segment,
                       struct dwal_error *error) {
-    struct dwal__window *window = &reader->window;
+    struct dwal__window *window = reader->window;
     struct dwal__window_batch *batch = &reader->batch;
     struct dwal__batch_fault where;
     bool header_good = false;
     int code = hole_check(reader, segment, error);
     if (code != DWAL_OK)
         return code;
-    dwal__window_expect(window, segment->end, reader->onward);
+    if (reader->sparse && reader->guessed)
+        dwal__window_sparse(window);
+    else
+        dwal__window_expect(window, segment->end, reader->onward);
     for (int attempt = 0; attempt < 2; attempt++) {
         bool passed;
         code = batch_pass(reader, segment, &passed, error);

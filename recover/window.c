@@ -26,9 +26,18 @@ void dwal__window_release(struct dwal__window *window) {
     dwal__feed_release(&window->feed);
 }
 
+void dwal__window_hand_over(struct dwal__window *window,
+                            struct dwal__window *to) {
+    dwal__feed_hand_over(&window->feed, &to->feed);
+}
+
 void dwal__window_expect(struct dwal__window *window, uint64_t until,
                          bool certain) {
     dwal__feed_expect(&window->feed, until, certain);
+}
+
+void dwal__window_sparse(struct dwal__window *window) {
+    dwal__feed_sparse(&window->feed);
 }
 
 void dwal__window_forget(struct dwal__window *window, uint64_t offset) {
@@ -62,6 +71,13 @@ static int window_load(struct dwal__window *window, uint64_t offset,
                               feed->bad_offset, "%s: read at offset %llu",
                               window->name,
                               (unsigned long long)feed->bad_offset);
+}
+
+int dwal__window_bring(struct dwal__window *window, uint64_t offset,
+                       uint64_t size, struct dwal_error *error) {
+    enum dwal__fault fault; /* whoever uses the bytes meets it again */
+    uint8_t *bytes;
+    return window_load(window, offset, size, &bytes, &fault, error);
 }
 
 /* ---- the segment header ---- */

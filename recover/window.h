@@ -46,9 +46,21 @@ int dwal__window_open(struct dwal__window *window, uint64_t number,
                       const struct dwal__uuid *uuid, struct dwal_error *error);
 void dwal__window_close(struct dwal__window *window);
 
+/* Gives the memory to @to, which has none: it may have another segment open. */
+void dwal__window_hand_over(struct dwal__window *window,
+                            struct dwal__window *to);
+
 /* The caller reads on to @until, see dwal__feed_expect. */
 void dwal__window_expect(struct dwal__window *window, uint64_t until,
                          bool certain);
+
+/* The caller looks here and there, see dwal__feed_sparse. */
+void dwal__window_sparse(struct dwal__window *window);
+
+/* Brings @size bytes into memory in one read, for the calls that follow. They
+ * must lie inside the segment. DWAL_OK, DWAL_EIO, DWAL_ENOMEM. */
+int dwal__window_bring(struct dwal__window *window, uint64_t offset,
+                       uint64_t size, struct dwal_error *error);
 
 /* Drops what is in memory from @offset on: the file may have changed there. */
 void dwal__window_forget(struct dwal__window *window, uint64_t offset);

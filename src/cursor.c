@@ -52,28 +52,27 @@ int dwal__cursor_switch(struct dwal_cursor *cursor, struct dwal_error *error) {
     int code = dwal__reader_switch(
         cursor->reader, view != NULL ? dwal__view_read : NULL, view, error);
     struct dwal__view *old = code == DWAL_OK ? cursor->view : view;
-    if (code == DWAL_OK)
+    if (code == DWAL_OK) {
         cursor->view = view;
+        dwal__reader_close(cursor->getter); /* opened anew when it is needed */
+        cursor->getter = NULL;
+    }
     if (old != NULL)
         dwal__view_release(old);
     return dwal__cursor_told(cursor, code, error);
 }
 
-static int reader_open(struct dwal_cursor *cursor, struct dwal_error *error) {
-    int failed = dwal__cursor_view(cursor, &cursor->view);
-    if (failed < 0)
-        return dwal__error_set(error, DWAL_EIO, -failed,
-                               "open cursor on %s: %s", cursor->path,
-                               DWAL__LOCK_NAME);
-    struct dwal__reader_options options = {.disk = cursor->disk,
-                                           .dir = cursor->dir,
-                                           .start_lsn =
-                                               cursor->options.start_lsn};
+int dwal__cursor_reader(struct dwal_cursor *cursor,
+                        struct dwal__reader_options *options,
+                        struct dwal__reader **reader,
+                        struct dwal_error *error) {
+    options->disk = cursor->disk;
+    options->dir = cursor->dir;
     if (cursor->view != NULL) {
-        options.durable = dwal__view_read;
-        options.durable_argument = cursor->view;
+        options->durable = dwal__view_read;
+        options->durable_argument = cursor->view;
     }
-    int code = dwal__reader_open(&options, &cursor->reader, error);
+    int code = dwal__reader_open(options, reader, error);
     return code == DWAL_OK ? code
                            : dwal__error_step(error, code, "open cursor on %s",
                                               cursor->path);
@@ -85,7 +84,14 @@ static int cursor_open(struct dwal_cursor *cursor, struct dwal_error *error) {
         return dwal__error_set(
             error, cursor->dir == -ENOENT ? DWAL_ENOENT : DWAL_EIO,
             -cursor->dir, "%s: open the directory", cursor->path);
-    return reader_open(cursor, error);
+    int failed = dwal__cursor_view(cursor, &cursor->view);
+    if (failed < 0)
+        return dwal__error_set(error, DWAL_EIO, -failed,
+                               "open cursor on %s: %s", cursor->path,
+                               DWAL__LOCK_NAME);
+    struct dwal__reader_options options = {.start_lsn =
+                                               cursor->options.start_lsn};
+    return dwal__cursor_reader(cursor, &options, &cursor->reader, error);
 }
 
 int dwal_cursor_open(const char *path,
@@ -226,8 +232,11 @@ void dwal_cursor_close(struct dwal_cursor *cursor) {
     /* In a child of fork() the reader may have threads that do not exist here,
      * and locks that they held: it is left as it is. */
     bool ours = cursor->forks == atomic_load(&dwal__forks);
-    if (cursor->reader != NULL && ours)
+    if (ours) {
         dwal__reader_close(cursor->reader);
+        dwal__reader_close(cursor->getter);
+        dwal__places_free(cursor->places);
+    }
     if (cursor->view != NULL && ours)
         dwal__view_release(cursor->view);
     if (cursor->dir >= 0)

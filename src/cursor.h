@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the files of the cursor share: cursor.c opens it, and reads record by
- * record; cursor_wait.c waits; cursor_load.c reads in bulk.
+ * record; cursor_wait.c waits; cursor_load.c reads in bulk; cursor_get.c gets
+ * single records.
  */
 #ifndef DWAL_SRC_CURSOR_H
 #define DWAL_SRC_CURSOR_H
@@ -14,6 +15,10 @@ struct dwal_cursor {
     struct dwal__disk *disk;
     struct dwal__reader *reader;
     struct dwal__view *view; /* NULL: the log is not open in this process */
+    /* For single records; NULL until one is wanted. The getter knows the end of
+     * the log by itself, so that the place of the cursor is no matter of it. */
+    struct dwal__reader *getter;
+    struct dwal__places *places; /* what both have learned */
     int dir;
     char *path;
     uint32_t forks; /* dwal__forks at open */
@@ -34,6 +39,11 @@ int dwal__cursor_view(struct dwal_cursor *cursor, struct dwal__view **view);
 /* Finds out whether the log is open in this process, and looks accordingly from
  * now on. The place stays. */
 int dwal__cursor_switch(struct dwal_cursor *cursor, struct dwal_error *error);
+
+/* Opens @reader by these options, to look as the cursor does. */
+int dwal__cursor_reader(struct dwal_cursor *cursor,
+                        struct dwal__reader_options *options,
+                        struct dwal__reader **reader, struct dwal_error *error);
 
 /* @code of the reader; names the log in what it said. */
 int dwal__cursor_told(const struct dwal_cursor *cursor, int code,

@@ -770,6 +770,32 @@ int dwal_cursor_load(struct dwal_cursor *cursor, uint64_t last_lsn,
                      size_t room, size_t *count, size_t *needed,
                      struct dwal_error *error);
 
+/*
+ * The record with @lsn, whether it matches the filters or not. The cursor stays
+ * where it is; record->data stays valid until the next call on it.
+ *
+ * Finds places through a sparse index, which is built as records are got and
+ * passed by: mostly one read of the disk, of the batch and 32 KiB at most, if
+ * something near was got before, otherwise three or so. Where another process
+ * has the log, each call also looks whether it was cut, which takes two or three
+ * more. From the first call on the cursor takes 2 MiB more for the index (6 MiB
+ * for a log of 65,536 segments), the largest batch twice, and 32 open files.
+ *
+ *   0              *@record is set
+ *   DWAL_END       it is not durable yet, as dwal_cursor_open says for this
+ *                  process; or was never given
+ *   DWAL_ECUT      it was cut off, and its LSN not given again, since the cursor
+ *                  knew it; later it is the new record, never the old one
+ *   DWAL_ETRIMMED  it is below the first
+ *   DWAL_ECORRUPT  it is damaged or missing; the text says where. Others can
+ *                  still be read
+ *   DWAL_EIO       it could not be read
+ *   DWAL_EINVAL    @lsn is 0, or the cursor a parent's
+ *   DWAL_EVERSION, DWAL_ENOMEM
+ */
+int dwal_cursor_get(struct dwal_cursor *cursor, uint64_t lsn,
+                    struct dwal_record *record, struct dwal_error *error);
+
 /* Go to @lsn (0: the first that is there): the next record is that one or the
  * first behind it that matches. @lsn may lie behind the end. DWAL_ETRIMMED
  * leaves the cursor where it was; also DWAL_EIO, DWAL_ECORRUPT. */
