@@ -183,19 +183,6 @@ static void help_print(const char *program, bool peer) {
 
 /* ---- values ---- */
 
-/* Finds @text among @names; the value is its index. */
-static bool choice_parse(const char *option, const char *text,
-                         const char *const *names, int *value) {
-    for (int i = 0; names[i] != NULL; i++)
-        if (strcmp(text, names[i]) == 0) {
-            *value = i;
-            return true;
-        }
-    dwal__cli_usage("%s: '%s' is not one of those that --help names", option,
-                    text);
-    return false;
-}
-
 static bool real_parse(const char *option, const char *text, double max,
                        double *value) {
     char *end;
@@ -231,7 +218,7 @@ static bool row_parse(const struct row *row, const char *text,
     case KIND_REAL:
         return real_parse(option, text, (double)row->max, (double *)field);
     case KIND_CHOICE:
-        if (!choice_parse(option, text, row->names, &choice))
+        if (!dwal__cli_choice(option, text, row->names, &choice))
             return false;
         if (row->names == versus_names)
             *(bool *)field = true;

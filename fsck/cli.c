@@ -301,3 +301,15 @@ bool dwal__cli_size(const char *option, const char *text, uint64_t min,
     *value = number << shift;
     return true;
 }
+
+bool dwal__cli_choice(const char *option, const char *text,
+                      const char *const *names, int *value) {
+    for (int i = 0; names[i] != NULL; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *value = i;
+            return true;
+        }
+    dwal__cli_usage("%s: '%s' is not one of those that --help names", option,
+                    text);
+    return false;
+}

@@ -117,6 +117,10 @@ bool dwal__cli_number(const char *option, const char *text, uint64_t min,
 bool dwal__cli_size(const char *option, const char *text, uint64_t min,
                     uint64_t max, uint64_t *value);
 
+/* One of @names, which end with NULL; the value is its index. */
+bool dwal__cli_choice(const char *option, const char *text,
+                      const char *const *names, int *value);
+
 /* ---- text ---- */
 
 /*

@@ -96,19 +96,6 @@ static const char help[] =
 "until then is durable.\n";
 /* clang-format on */
 
-/* Finds @text among @names, whose index is the value. */
-static bool choice_parse(const char *option, const char *text,
-                         const char *const *names, int *value) {
-    for (int i = 0; names[i] != NULL; i++)
-        if (strcmp(text, names[i]) == 0) {
-            *value = i;
-            return true;
-        }
-    dwal__cli_usage("%s: '%s' is not one of those that --help names", option,
-                    text);
-    return false;
-}
-
 /* In the order of the enums of dwal.h, whose values start at 0. */
 static const char *const create_names[] = {"never", "if-absent", "new", NULL};
 static const char *const preset_names[] = {"latency", "balanced", "throughput",
@@ -128,9 +115,10 @@ static bool log_option_parse(struct dwal_options *options, int code,
     int preset;
     switch (code) {
     case OPTION_CREATE:
-        return choice_parse("--create", text, create_names, &options->create);
+        return dwal__cli_choice("--create", text, create_names,
+                                &options->create);
     case OPTION_PRESET:
-        return choice_parse("--preset", text, preset_names, &preset) &&
+        return dwal__cli_choice("--preset", text, preset_names, &preset) &&
                dwal_options_preset(options, preset) == DWAL_OK;
     case OPTION_SEGMENT_SIZE:
         return dwal__cli_size("--segment-size", text, 65536, UINT64_C(1) << 40,
@@ -141,9 +129,10 @@ static bool log_option_parse(struct dwal_options *options, int code,
         options->block_size = (uint32_t)number;
         return true;
     case OPTION_SYNC:
-        return choice_parse("--sync", text, sync_names, &options->sync);
+        return dwal__cli_choice("--sync", text, sync_names, &options->sync);
     case OPTION_DIRECT:
-        return choice_parse("--direct", text, direct_names, &options->direct);
+        return dwal__cli_choice("--direct", text, direct_names,
+                                &options->direct);
     default:
         return false; /* getopt has told */
     }
@@ -155,7 +144,7 @@ static bool stats_parse(struct dwal__put_settings *settings, const char *text) {
     if (text == NULL)
         return true;
     settings->stats = DWAL__PUT_STATS_JSON;
-    return choice_parse("--stats", text, stats_names, &json);
+    return dwal__cli_choice("--stats", text, stats_names, &json);
 }
 
 static bool option_parse(struct dwal__put_settings *settings, int code,

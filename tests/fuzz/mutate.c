@@ -13,6 +13,7 @@
 #include "format/batch.h"
 #include "format/bytes.h"
 #include "format/crc.h"
+#include "tests/support/random.h"
 
 #define AT(type, field) offsetof(struct dwal__##type##_bytes, field)
 
@@ -21,10 +22,7 @@ static const uint8_t batch_magic[4] = {0xD7, 0x42, 0x41, 0x54};
 static uint64_t random_state;
 
 static uint64_t random_next(void) {
-    uint64_t z = random_state += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
+    return check_random(&random_state);
 }
 
 /* 0 to @count - 1. */

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "src/dwal.h"
+#include "tests/support/random.h"
 
 #define PAYLOAD_MAX 12000
 #define BATCH_MAX 6
@@ -27,10 +28,7 @@
 static uint64_t random_state;
 
 static uint64_t random_next(void) {
-    uint64_t z = random_state += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
+    return check_random(&random_state);
 }
 
 static void must(int code, const char *what, const struct dwal_error *error) {

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "format/fault.h"
+#include "random.h"
 
 /* Fails, naming @what, unless @got is @expected. */
 static inline void check_fault(const char *what, enum dwal__fault got,
@@ -37,14 +38,6 @@ static inline void check_fault(const char *what, enum dwal__fault got,
             fail_msg("%s", #condition);                                        \
         }                                                                      \
     } while (0)
-
-/* splitmix64: small, good enough, the same everywhere. */
-static inline uint64_t check_random(uint64_t *state) {
-    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
-}
 
 /* The seed of this run: DWAL_SEED, or @fallback. Printed, for a replay. */
 static inline uint64_t check_seed(uint64_t fallback) {

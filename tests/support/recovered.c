@@ -77,3 +77,19 @@ void recovered_all(struct recovered *result, const struct logbuild *log,
         recovered_check(result, row, durable_lsn);
     }
 }
+
+int recovered_setup(void **state, uint32_t block_size, uint64_t segment_size) {
+    struct recovered_fixture *fixture = calloc(1, sizeof *fixture);
+    assert_non_null(fixture);
+    logbuild_init(&fixture->log, block_size, segment_size);
+    *state = fixture;
+    return 0;
+}
+
+int recovered_teardown(void **state) {
+    struct recovered_fixture *fixture = *state;
+    recovered_release(&fixture->result);
+    logbuild_free(&fixture->log);
+    free(fixture);
+    return 0;
+}

@@ -21,6 +21,15 @@ struct recovered {
     bool free;                           /* recovery is to be released */
 };
 
+/* A log of segment files of @segment_size, and what became of it: *state. */
+struct recovered_fixture {
+    struct logbuild log;
+    struct recovered result;
+};
+
+int recovered_setup(void **state, uint32_t block_size, uint64_t segment_size);
+int recovered_teardown(void **state);
+
 /* Recovers what @image shows, into @result (released first if it was used;
  * zero-initialise it). Fails the test if handles are left open. */
 void recovered_run(struct recovered *result, struct imagedisk *image,

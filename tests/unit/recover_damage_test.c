@@ -11,25 +11,8 @@
 #define BLOCK 512u
 #define SEGMENT (24 * BLOCK)
 
-struct fixture {
-    struct logbuild log;
-    struct recovered result;
-};
-
 static int setup(void **state) {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    assert_non_null(fixture);
-    logbuild_init(&fixture->log, BLOCK, SEGMENT);
-    *state = fixture;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct fixture *fixture = *state;
-    recovered_release(&fixture->result);
-    logbuild_free(&fixture->log);
-    free(fixture);
-    return 0;
+    return recovered_setup(state, BLOCK, SEGMENT);
 }
 
 /* Batches of all kinds behind a start. Each is sealed when all before it was
@@ -65,7 +48,7 @@ static void two_segments(struct logbuild *log, bool mark) {
 /* ---- cuts ---- */
 
 /* What an older use of the file left: batches of a log of the same shape. */
-static void stale_fill(struct fixture *f, uint8_t *bytes) {
+static void stale_fill(struct recovered_fixture *f, uint8_t *bytes) {
     struct logbuild old;
     logbuild_init(&old, BLOCK, SEGMENT);
     old.random = 99;
@@ -114,8 +97,8 @@ static const char *row_after_cut(const struct logbuild_segment *segment,
 }
 
 /* Cuts segment 2 before @cut; the rest becomes what @rest holds. */
-static void check_cut(struct fixture *f, uint64_t cut, const uint8_t *rest,
-                      const uint8_t *whole) {
+static void check_cut(struct recovered_fixture *f, uint64_t cut,
+                      const uint8_t *rest, const uint8_t *whole) {
     struct logbuild_segment *two = f->log.segments[1];
     memcpy(two->bytes, whole, cut);
     memcpy(two->bytes + cut, rest + cut, SEGMENT - cut);
@@ -152,7 +135,7 @@ static void check_cut(struct fixture *f, uint64_t cut, const uint8_t *rest,
     }
 }
 
-static void check_cuts(struct fixture *f, const uint8_t *rest) {
+static void check_cuts(struct recovered_fixture *f, const uint8_t *rest) {
     two_segments(&f->log, false);
     struct logbuild_segment *two = f->log.segments[1];
     uint8_t whole[SEGMENT];
@@ -178,7 +161,7 @@ static void test_cuts_to_stale(void **state) {
 /* A cut of the segment before is a loss: the one behind names its end, and has
  * a watermark beyond. */
 static void test_cuts_below(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     two_segments(&f->log, false);
     struct logbuild_segment *one = f->log.segments[0];
     struct logbuild_segment *two = f->log.segments[1];
@@ -210,7 +193,7 @@ static void test_cuts_below(void **state) {
 
 /* The whole of a file's rest gone, so that its size is wrong. */
 static void test_truncations(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     two_segments(&f->log, true);
     for (unsigned i = 0; i < 3; i++) {
         for (uint64_t size = 0; size < SEGMENT; size += 100) {
@@ -228,8 +211,8 @@ static void test_truncations(void **state) {
 /* ---- flips ---- */
 
 /* @bit of segment @index flipped. @evidence is W of the log as it was. */
-static void check_flip(struct fixture *f, unsigned index, uint64_t bit,
-                       const struct dwal__recovery *was) {
+static void check_flip(struct recovered_fixture *f, unsigned index,
+                       uint64_t bit, const struct dwal__recovery *was) {
     struct logbuild_segment *segment = f->log.segments[index];
     uint64_t offset = bit / 8;
     segment->bytes[offset] ^= (uint8_t)(1u << bit % 8);
@@ -277,7 +260,7 @@ static void check_flip(struct fixture *f, unsigned index, uint64_t bit,
     segment->bytes[offset] ^= (uint8_t)(1u << bit % 8);
 }
 
-static void check_flips(struct fixture *f, bool mark) {
+static void check_flips(struct recovered_fixture *f, bool mark) {
     two_segments(&f->log, mark);
     struct recovered sound = {0};
     recovered_log(&sound, &f->log);
@@ -299,7 +282,7 @@ static void test_flips_before_mark(void **state) {
 }
 
 static void test_flips_of_lock(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     two_segments(&f->log, true);
     for (unsigned bit = 0; bit < 8 * DWAL__LOCK_SIZE; bit++) {
         f->log.lock[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -312,7 +295,7 @@ static void test_flips_of_lock(void **state) {
 /* ---- sectors ---- */
 
 /* Every sector of the used part lost, or filled with older bytes. */
-static void check_sectors(struct fixture *f, const uint8_t *rest) {
+static void check_sectors(struct recovered_fixture *f, const uint8_t *rest) {
     two_segments(&f->log, true);
     struct recovered sound = {0};
     recovered_log(&sound, &f->log);
@@ -356,7 +339,7 @@ static void test_sectors_stale(void **state) {
 
 /* Every file but one that is prepared is missed when it is gone. */
 static void test_files_deleted(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     static const char *const rows[] = {"lost-records", "missing-segment",
                                        "missing-successor"};
     two_segments(&f->log, true);
@@ -377,7 +360,8 @@ static void test_files_deleted(void **state) {
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(test_##name, setup, recovered_teardown)
     const struct CMUnitTest tests[] = {
         TEST(cuts_to_zeros), TEST(cuts_to_stale), TEST(cuts_below),
         TEST(truncations),   TEST(flips),         TEST(flips_before_mark),

@@ -15,25 +15,8 @@
 #define SEGMENT (16 * BLOCK)
 #define ANY UINT64_MAX
 
-struct fixture {
-    struct logbuild log;
-    struct recovered result;
-};
-
 static int setup(void **state) {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    assert_non_null(fixture);
-    logbuild_init(&fixture->log, BLOCK, SEGMENT);
-    *state = fixture;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct fixture *fixture = *state;
-    recovered_release(&fixture->result);
-    logbuild_free(&fixture->log);
-    free(fixture);
-    return 0;
+    return recovered_setup(state, BLOCK, SEGMENT);
 }
 
 /* Zeroes the last sector of a batch: a torn write. */
@@ -79,7 +62,7 @@ static void check_error(const struct recovered *result, int code,
 /* ---- the rows ---- */
 
 static void test_no_log(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     f->log.lock_present = false;
     recovered_log(&f->result, &f->log);
     assert_int_equal(f->result.code, DWAL_ENOENT);
@@ -93,7 +76,7 @@ static void test_no_log(void **state) {
 }
 
 static void test_interrupted_creation(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     f->log.lock_present = false;
     logbuild_segment(&f->log, 1, 0);
     recovered_log(&f->result, &f->log);
@@ -112,7 +95,7 @@ static void test_interrupted_creation(void **state) {
 }
 
 static void test_lost_lock(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     f->log.lock_present = false;
     recovered_all(&f->result, &f->log, "bad-structure", 3);
@@ -130,14 +113,14 @@ static void test_lost_lock(void **state) {
 }
 
 static void test_lost_files(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     recovered_all(&f->result, &f->log, "lost-files", 0);
     assert_int_equal(f->result.kinds[DWAL__FINDING_SEGMENTS_LOST], 1);
     check_error(&f->result, DWAL_ECORRUPT, "lost all its segments");
 }
 
 static void test_empty(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     logbuild_segment(&f->log, 1, 0);
     logbuild_segment(&f->log, 2, 1);
     recovered_all(&f->result, &f->log, "empty", 0);
@@ -147,7 +130,7 @@ static void test_empty(void **state) {
 }
 
 static void test_clean(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     recovered_all(&f->result, &f->log, "clean", 3);
     const struct dwal__recovery *r = &f->result.recovery;
@@ -168,7 +151,7 @@ static void test_clean(void **state) {
 }
 
 static void test_closed(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     logbuild_close(&f->log, one);
     recovered_all(&f->result, &f->log, "closed", 3);
@@ -190,7 +173,7 @@ static void evidence_place(struct logbuild *log,
 
 /* [close-last] What no writer writes is not looked for. */
 static void test_behind_close(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     struct logbuild_segment *two = f->log.segments[1];
     logbuild_close(&f->log, one);
@@ -217,7 +200,7 @@ static void test_behind_close(void **state) {
 
 /* Of a segment that is proven, only the start is read at open. */
 static void test_start_alone(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *segment = NULL;
     struct logbuild log;
     logbuild_init(&log, BLOCK, 256 * BLOCK);
@@ -249,7 +232,7 @@ static void test_start_alone(void **state) {
 
 /* An open after a close reads the log and no more. */
 static void test_close_reads(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     struct imagedisk image;
     imagedisk_init(&image, &f->log);
@@ -263,7 +246,7 @@ static void test_close_reads(void **state) {
 }
 
 static void test_torn(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     const struct logbuild_batch *batch = logbuild_records(&f->log, one, 2, 400);
     tear(one, batch);
@@ -281,7 +264,7 @@ static void test_torn(void **state) {
 /* With several in flight, a valid batch may stand behind a torn one: it is
  * part of the tail, and only its header counts. */
 static void test_torn_with_valid_behind(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     const struct logbuild_batch *four = logbuild_records(&f->log, one, 2, 400);
     logbuild_begin(&f->log, one);
@@ -294,7 +277,7 @@ static void test_torn_with_valid_behind(void **state) {
 }
 
 static void test_torn_open(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     uint8_t *head = one->bytes + one->tail;
     head[77] = 5; /* nobody's bytes where a batch may have been acknowledged */
@@ -311,7 +294,7 @@ static void test_torn_open(void **state) {
 /* SPEC 7.6: a mark that covers all makes a foreign head clean, not a damaged
  * one; a mark that does not cover, neither. */
 static void test_mark_and_head(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     const struct logbuild_batch *mark = logbuild_mark(&f->log, one);
     uint8_t *head = one->bytes + one->tail;
@@ -328,7 +311,7 @@ static void test_mark_and_head(void **state) {
 
 /* The head of a prepared segment is one, too. */
 static void test_head_of_successor(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     small_log(&f->log);
     struct logbuild_segment *two = f->log.segments[1];
     two->bytes[BLOCK + 8] = 1;
@@ -339,7 +322,7 @@ static void test_head_of_successor(void **state) {
 }
 
 static void test_lost_records(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     const struct logbuild_batch *batch = logbuild_records(&f->log, one, 2, 400);
     logbuild_mark(&f->log, one);
@@ -363,7 +346,7 @@ static void test_lost_records(void **state) {
 
 /* A vote in a system record is acknowledged as well. */
 static void test_lost_metadata(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     logbuild_begin(&f->log, one);
     logbuild_system(&f->log, DWAL__SYSTEM_METADATA, "vote", 4);
@@ -408,7 +391,7 @@ static struct example example_make(struct logbuild *log) {
 }
 
 static void test_example(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     recovered_all(&f->result, &f->log, "clean", 15);
     assert_int_equal(f->result.recovery.watermark.lsn, 14);
@@ -420,7 +403,7 @@ static void test_example(void **state) {
 }
 
 static void test_example_middle_torn(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     tear(e.two, e.fourteen);
     recovered_all(&f->result, &f->log, "lost-records", 11);
@@ -435,7 +418,7 @@ static void test_example_middle_torn(void **state) {
 }
 
 static void test_example_last_torn(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     tear(e.two, e.fifteen);
     recovered_all(&f->result, &f->log, "torn", 14);
@@ -443,7 +426,7 @@ static void test_example_last_torn(void **state) {
 }
 
 static void test_example_successor_missing(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     example_make(&f->log);
     f->log.segments[2]->present = false;
     recovered_all(&f->result, &f->log, "missing-successor", 15);
@@ -454,7 +437,7 @@ static void test_example_successor_missing(void **state) {
 }
 
 static void test_example_segment_missing(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     example_make(&f->log);
     f->log.segments[1]->present = false;
     recovered_all(&f->result, &f->log, "missing-segment", 10);
@@ -468,7 +451,7 @@ static void test_example_segment_missing(void **state) {
 
 /* The lowest of a walk is missing: what is there is not reachable. */
 static void test_first_segment_missing(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     example_make(&f->log);
     f->log.segments[0]->present = false;
     recovered_all(&f->result, &f->log, "lost-records", 0);
@@ -479,8 +462,8 @@ static void test_first_segment_missing(void **state) {
 
 /* ---- structure ---- */
 
-static void check_structure(struct fixture *f, enum dwal__finding_kind kind,
-                            const char *text) {
+static void check_structure(struct recovered_fixture *f,
+                            enum dwal__finding_kind kind, const char *text) {
     recovered_log(&f->result, &f->log);
     assert_int_equal(f->result.code, DWAL_OK);
     assert_string_equal(f->result.recovery.decision->name, "bad-structure");
@@ -489,7 +472,7 @@ static void check_structure(struct fixture *f, enum dwal__finding_kind kind,
 }
 
 static void test_lock_damaged(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     small_log(&f->log);
     for (unsigned i = 0; i < DWAL__LOCK_SIZE; i++) {
         f->log.lock[i] ^= 1;
@@ -507,7 +490,7 @@ static void test_lock_damaged(void **state) {
 }
 
 static void test_file_size(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     static const uint64_t sizes[] = {0,     1,         127,        128,
                                      BLOCK, 2 * BLOCK, SEGMENT - 1};
@@ -527,7 +510,7 @@ static void test_file_size(void **state) {
 }
 
 static void test_swapped(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     example_make(&f->log);
     char name[64];
     strcpy(name, f->log.segments[0]->name);
@@ -542,7 +525,7 @@ static void test_swapped(void **state) {
 }
 
 static void test_renamed(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     example_make(&f->log);
     dwal__segment_name(9, f->log.segments[1]->name);
     check_structure(f, DWAL__FINDING_HEADER_NUMBER, "segment 9 ");
@@ -559,7 +542,7 @@ static void test_renamed(void **state) {
 }
 
 static void test_foreign_uuid(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     one->header.uuid.bytes[3] ^= 1;
     dwal__segment_header_encode(&one->header, one->bytes);
@@ -567,7 +550,7 @@ static void test_foreign_uuid(void **state) {
 }
 
 static void test_newer(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     struct logbuild_segment *two = f->log.segments[1];
     two->header.features_compatible = 0x80;
@@ -592,7 +575,7 @@ static void test_newer(void **state) {
 }
 
 static void test_unknown_compatible_record(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     logbuild_begin(&f->log, one);
     logbuild_system(&f->log, 0x0077, "?", 1);
@@ -610,7 +593,7 @@ static void batch_flag(struct logbuild_segment *segment, uint64_t offset) {
 /* A batch with flags at the end of a run: newer. Behind it: left over, and no
  * evidence. */
 static void test_batch_flags(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     const struct logbuild_batch *batch = logbuild_records(&f->log, one, 1, 10);
     batch_flag(one, batch->offset);
@@ -631,7 +614,7 @@ static void test_batch_flags(void **state) {
 
 /* [newer] A batch that is torn asks for nothing. */
 static void test_newer_torn(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     logbuild_begin(&f->log, one);
     logbuild_system(&f->log, 0x8077, "?", 1);
@@ -648,7 +631,7 @@ static void test_newer_torn(void **state) {
 
 /* Segment 2 cuts the log of segment 1 after LSN 4, in the middle of a batch. */
 static void test_cut(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     struct logbuild_segment *two = f->log.segments[1];
     logbuild_segment(&f->log, 3, 2);
@@ -671,7 +654,7 @@ static void test_cut(void **state) {
 /* An acknowledged cut is not undone by a bad block in what it dropped, and a
  * cut that is damaged is not taken for one that never was. */
 static void test_cut_damaged(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     struct logbuild_segment *two = f->log.segments[1];
     logbuild_segment(&f->log, 3, 2);
@@ -694,7 +677,7 @@ static void test_cut_damaged(void **state) {
 
 /* A cut must name an LSN of the batch at the named end. */
 static void test_cut_bounds(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     struct logbuild_segment *two = f->log.segments[1];
     logbuild_segment(&f->log, 3, 2);
@@ -722,7 +705,7 @@ static void test_cut_bounds(void **state) {
 }
 
 static void test_start_must_fit(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     struct dwal__start right = logbuild_after(e.one);
     for (int i = 0; i < 5; i++) {
@@ -747,7 +730,7 @@ static void test_start_must_fit(void **state) {
 
 /* The first batch's LSN is the start's, not what its header says. */
 static void test_first_lsn(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     struct dwal__start start = logbuild_after(e.one);
     for (int i = 0; i < 2; i++) { /* and an unknown type does not excuse it */
@@ -768,7 +751,7 @@ static void test_first_lsn(void **state) {
 
 /* A start may name lower segments only, however well it fits a higher one. */
 static void test_start_names_higher(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     struct logbuild_segment *three = f->log.segments[2];
     logbuild_segment(&f->log, 4, 3);
@@ -790,7 +773,7 @@ static void test_start_names_higher(void **state) {
 }
 
 static void test_trim(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     logbuild_begin(&f->log, e.two);
     logbuild_trim(&f->log, 9);
@@ -833,7 +816,7 @@ static void test_trim(void **state) {
 
 /* Trim point and metadata travel in starts. */
 static void test_start_carries(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     struct logbuild_segment *three = f->log.segments[2];
     logbuild_segment(&f->log, 4, 3);
@@ -863,7 +846,7 @@ static void test_start_carries(void **state) {
 }
 
 static void test_reset(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *five = logbuild_segment(&f->log, 5, 0);
     logbuild_segment(&f->log, 6, 5);
     struct dwal__start start = {.flags = DWAL__START_RESET, .trim_lsn = 99};
@@ -877,7 +860,7 @@ static void test_reset(void **state) {
 /* A crash, a new epoch, another crash: segments in between are dead, and what
  * they say is no evidence against the live end. */
 static void test_dead_segments(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     struct logbuild_segment *three = f->log.segments[2];
     logbuild_segment(&f->log, 4, 3);
@@ -921,7 +904,7 @@ static void test_dead_segments(void **state) {
 /* The start of the live end's segment is lost, and nothing proves that it was
  * acknowledged: the log ends before it. With proof it is corrupt. */
 static void test_start_torn(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     logbuild_recycle(&f->log, e.two, 2, 1);
     memset(e.two->bytes + BLOCK, 0, SEGMENT - BLOCK);
@@ -940,7 +923,7 @@ static void test_start_torn(void **state) {
 /* Everything of the older use is still there, at the same places and with the
  * same LSNs, and none of it counts. */
 static void test_recycled(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     struct logbuild_segment *three = f->log.segments[2];
     logbuild_segment(&f->log, 4, 3);
@@ -965,7 +948,7 @@ static void test_recycled(void **state) {
  * good in every respect but that this header was made for others: the digest
  * tells. (With another salt the records themselves tell.) */
 static void test_stale_records(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     uint8_t old[2 * BLOCK];
     uint64_t random = f->log.random;
@@ -985,7 +968,7 @@ static void test_stale_records(void **state) {
 }
 
 static void test_stale_records_other_salt(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     uint8_t old[BLOCK];
     const struct logbuild_batch *batch = logbuild_records(&f->log, one, 1, 100);
@@ -1004,7 +987,7 @@ static void test_stale_records_other_salt(void **state) {
 
 /* A batch is in its place only with the right link, LSN, offset and number. */
 static void test_wrong_place(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     struct logbuild_segment *two = f->log.segments[1];
     const struct logbuild_batch *batch = logbuild_records(&f->log, one, 1, 10);
@@ -1027,7 +1010,7 @@ static void test_wrong_place(void **state) {
 }
 
 static void test_lsn_gap(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     one->next_lsn++;
     logbuild_begin(&f->log, one);
@@ -1040,7 +1023,7 @@ static void test_lsn_gap(void **state) {
 }
 
 static void test_full_segment(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     while (one->tail < SEGMENT - BLOCK)
         logbuild_records(&f->log, one, 1, 10);
@@ -1055,7 +1038,7 @@ static void test_full_segment(void **state) {
 
 /* SPEC 9: the segments of one log may differ in both sizes. */
 static void test_mixed_sizes(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     static const uint32_t blocks[] = {512, 65536, 4096, 1024};
     struct logbuild_segment *before = NULL;
     for (unsigned i = 0; i < 4; i++) {
@@ -1100,7 +1083,7 @@ static void test_mixed_sizes(void **state) {
 
 /* File names are numbers, not text; and listings have any order. */
 static void test_large_numbers(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     static const uint64_t numbers[] = {
         0x9, 0xA, 0x10, 0xFFFFFFFF, 0x100000000, INT64_MAX - 1, INT64_MAX};
     const unsigned count = sizeof numbers / sizeof numbers[0];
@@ -1129,7 +1112,7 @@ static void test_large_numbers(void **state) {
 /* SPEC 11: what ends at or below W is not read at open, unless it is asked for;
  * damage there is found by who reads all. */
 static void test_skip(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     const struct dwal__recovery *r = &f->result.recovery;
     struct imagedisk image;
@@ -1158,7 +1141,7 @@ static void test_skip(void **state) {
 
 /* The start's own watermark covers its predecessor to the last byte. */
 static void test_skip_exactly(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     struct logbuild_segment *two = f->log.segments[1];
     logbuild_segment(&f->log, 3, 2);
@@ -1174,7 +1157,7 @@ static void test_skip_exactly(void **state) {
 
 /* A predecessor whose end no watermark covers has to be read. */
 static void test_no_skip_above_watermark(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct logbuild_segment *one = small_log(&f->log);
     struct logbuild_segment *two = f->log.segments[1];
     logbuild_segment(&f->log, 3, 2);
@@ -1191,7 +1174,7 @@ static void test_no_skip_above_watermark(void **state) {
 }
 
 static void test_sync(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     struct imagedisk image;
     imagedisk_init(&image, &f->log);
@@ -1217,8 +1200,8 @@ static void test_sync(void **state) {
 
 /* ---- disks that fail ---- */
 
-static void check_unreadable(struct fixture *f, struct imagedisk *image,
-                             const char *text) {
+static void check_unreadable(struct recovered_fixture *f,
+                             struct imagedisk *image, const char *text) {
     recovered_run(&f->result, image, ANY, true);
     recovered_check(&f->result, "unreadable", f->result.recovery.durable_lsn);
     assert_int_equal(dwal__recovery_code(&f->result.recovery), DWAL_EIO);
@@ -1230,7 +1213,7 @@ static void check_unreadable(struct fixture *f, struct imagedisk *image,
 
 /* [read-error] */
 static void test_read_errors(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     example_make(&f->log);
     struct imagedisk image;
     imagedisk_init(&image, &f->log);
@@ -1262,7 +1245,7 @@ static void test_read_errors(void **state) {
 
 /* A file that vanishes between listing and opening is no proof of anything. */
 static void test_vanished(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     example_make(&f->log);
     struct imagedisk image;
     imagedisk_init(&image, &f->log);
@@ -1275,7 +1258,7 @@ static void test_vanished(void **state) {
 
 /* A file that has become shorter since its size was asked for. */
 static void test_shrinking(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     example_make(&f->log);
     struct imagedisk image;
     imagedisk_init(&image, &f->log);
@@ -1291,7 +1274,7 @@ static void test_shrinking(void **state) {
 
 /* The same, told by its size when it is opened once more. */
 static void test_shrunk(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     example_make(&f->log);
     struct imagedisk image;
     imagedisk_init(&image, &f->log);
@@ -1310,7 +1293,7 @@ static void test_shrunk(void **state) {
 
 /* Names that are listed twice, as may happen while files are renamed. */
 static void test_listed_twice(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     example_make(&f->log);
     struct imagedisk image;
     imagedisk_init(&image, &f->log);
@@ -1323,7 +1306,7 @@ static void test_listed_twice(void **state) {
 
 /* A filesystem that takes O_DIRECT and then does not do it. */
 static void test_direct_read_refused(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     example_make(&f->log);
     struct imagedisk image;
     imagedisk_init(&image, &f->log);
@@ -1344,7 +1327,7 @@ static int progress_count(void *argument, uint64_t done, uint64_t total) {
 }
 
 static void test_progress(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     f->log.segment_size = 16 << 20;
     struct logbuild_segment *one = logbuild_segment(&f->log, 1, 0);
     logbuild_segment(&f->log, 2, 1);
@@ -1374,7 +1357,7 @@ static void test_progress(void **state) {
 
 /* The same log on a real disk, through the kernel's table. */
 static void test_real_directory(void **state) {
-    struct fixture *f = *state;
+    struct recovered_fixture *f = *state;
     struct example e = example_make(&f->log);
     void *path;
     assert_int_equal(tempdir_setup(&path), 0);
@@ -1396,7 +1379,8 @@ static void test_real_directory(void **state) {
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(test_##name, setup, recovered_teardown)
     const struct CMUnitTest tests[] = {
         TEST(no_log),
         TEST(interrupted_creation),

@@ -8,7 +8,7 @@
  * bytes and names of before, also when they are stopped at every operation.
  */
 #include "tests/support/check.h"
-#include "tests/support/logbuild.h"
+#include "tests/support/logdisk.h"
 #include "tests/support/memdisk.h"
 
 #include "format/bytes.h"
@@ -606,12 +606,7 @@ static struct memdisk *scene_disk(const struct scene *scene) {
     struct memdisk *memdisk = memdisk_new();
     logbuild_init(&log, BLOCK, SEGMENT);
     scene->build(&log, memdisk);
-    if (log.lock_present)
-        memdisk_put(memdisk, DWAL__LOCK_NAME, log.lock, log.lock_size);
-    for (unsigned i = 0; i < log.segment_count; i++)
-        if (log.segments[i]->present)
-            memdisk_put(memdisk, log.segments[i]->name, log.segments[i]->bytes,
-                        log.segments[i]->size);
+    logdisk_put(&log, memdisk);
     logbuild_free(&log);
     return memdisk;
 }
@@ -708,9 +703,14 @@ static void check_between(struct memdisk *memdisk, const struct scene *scene,
     dwal__recovery_release(&recovery);
 }
 
-static void repair_goes_on(void **state) {
-    (void)state;
-    uint64_t random = check_seed(1);
+/* For each scene, and each way to stop its repair at each operation: @check with
+ * the disk before, after all of it, and as the stop left it. */
+typedef void stop_check(const struct scene *scene, struct memdisk *before,
+                        struct memdisk *after, struct memdisk *stopped,
+                        uint64_t stop);
+
+static void stops_each(uint64_t seed, stop_check *check) {
+    uint64_t random = check_seed(seed);
     for (size_t i = 0; i < SCENE_COUNT; i++) {
         const struct scene *scene = &scenes[i];
         struct memdisk *before = scene_disk(scene);
@@ -718,44 +718,46 @@ static void repair_goes_on(void **state) {
         repair(after, UINT64_MAX, NULL);
         uint64_t operations = memdisk_operations(after);
         for (uint64_t stop = 0; stop < ENDS * operations; stop++) {
-            struct memdisk *again = memdisk_copy(before);
-            assert_int_not_equal(repair(again, stop / ENDS, NULL), 0);
-            assert_true(memdisk_stopped(again));
-            end(again, stop % ENDS, &random);
-            check_between(again, scene, stop);
-            repair(again, UINT64_MAX, NULL);
-            check_same(after, again, scene->name, "repaired again", stop);
-            check_row(again, scene->name, scene->row_after, scene->durable_lsn);
-            undo_all(again, scene->name);
-            check_same(before, again, scene->name, "undone", stop);
-            memdisk_free(again);
+            struct memdisk *stopped = memdisk_copy(before);
+            assert_int_not_equal(repair(stopped, stop / ENDS, NULL), 0);
+            assert_true(memdisk_stopped(stopped));
+            end(stopped, stop % ENDS, &random);
+            check(scene, before, after, stopped, stop);
+            memdisk_free(stopped);
         }
         memdisk_free(before);
         memdisk_free(after);
     }
 }
 
+static void goes_on(const struct scene *scene, struct memdisk *before,
+                    struct memdisk *after, struct memdisk *again,
+                    uint64_t stop) {
+    check_between(again, scene, stop);
+    repair(again, UINT64_MAX, NULL);
+    check_same(after, again, scene->name, "repaired again", stop);
+    check_row(again, scene->name, scene->row_after, scene->durable_lsn);
+    undo_all(again, scene->name);
+    check_same(before, again, scene->name, "undone", stop);
+}
+
+static void repair_goes_on(void **state) {
+    (void)state;
+    stops_each(1, goes_on);
+}
+
 /* Without a second repair in between. */
+static void undone(const struct scene *scene, struct memdisk *before,
+                   struct memdisk *after, struct memdisk *stopped,
+                   uint64_t stop) {
+    (void)after;
+    undo_all(stopped, scene->name);
+    check_same(before, stopped, scene->name, "undone", stop);
+}
+
 static void undo_of_a_part(void **state) {
     (void)state;
-    uint64_t random = check_seed(2);
-    for (size_t i = 0; i < SCENE_COUNT; i++) {
-        const struct scene *scene = &scenes[i];
-        struct memdisk *before = scene_disk(scene);
-        struct memdisk *after = memdisk_copy(before);
-        repair(after, UINT64_MAX, NULL);
-        uint64_t operations = memdisk_operations(after);
-        for (uint64_t stop = 0; stop < ENDS * operations; stop++) {
-            struct memdisk *again = memdisk_copy(before);
-            repair(again, stop / ENDS, NULL);
-            end(again, stop % ENDS, &random);
-            undo_all(again, scene->name);
-            check_same(before, again, scene->name, "undone", stop);
-            memdisk_free(again);
-        }
-        memdisk_free(before);
-        memdisk_free(after);
-    }
+    stops_each(2, undone);
 }
 
 static void undo_goes_on(void **state) {

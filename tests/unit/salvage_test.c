@@ -7,7 +7,7 @@
  * bytes. The damaged log is never written to.
  */
 #include "tests/support/check.h"
-#include "tests/support/logbuild.h"
+#include "tests/support/logdisk.h"
 #include "tests/support/memdisk.h"
 
 #include "recover/reader.h"
@@ -203,12 +203,7 @@ static struct memdisk *scene_disk(const struct scene *scene,
     unsigned count = log.segment_count;
     scene->damage(&log);
     truth_take(truth, &log, count);
-    if (log.lock_present)
-        memdisk_put(memdisk, DWAL__LOCK_NAME, log.lock, log.lock_size);
-    for (unsigned i = 0; i < log.segment_count; i++)
-        if (log.segments[i]->present)
-            memdisk_put(memdisk, log.segments[i]->name, log.segments[i]->bytes,
-                        log.segments[i]->size);
+    logdisk_put(&log, memdisk);
     logbuild_free(&log);
     return memdisk;
 }
