@@ -263,9 +263,9 @@ static int zeros_write(struct dwal__disk *disk, int handle, uint64_t size) {
     memset(zeros, 0, chunk);
     ssize_t moved = 0;
     for (uint64_t at = 0; at < size && moved >= 0; at += chunk)
-        moved = kernel_write(disk, handle, zeros,
-                             size - at < chunk ? (size_t)(size - at) : chunk,
-                             at);
+        moved =
+            kernel_write(disk, handle, zeros,
+                         size - at < chunk ? (size_t)(size - at) : chunk, at);
     free(zeros);
     return moved < 0 ? (int)moved : 0;
 }
@@ -304,9 +304,10 @@ static int kernel_lock(struct dwal__disk *disk, int handle,
     if (kind == DWAL__LOCK_DIR) {
         result = RETRY(flock(handle, LOCK_EX | LOCK_NB));
     } else {
-        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        struct flock lock = {
+            .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
         if (kind == DWAL__LOCK_NONE)
-            lock.l_type = F_UNLCK;
+            lock = (struct flock){.l_type = F_UNLCK, .l_whence = SEEK_SET};
         result = RETRY(fcntl(handle, F_OFD_SETLK, &lock));
     }
     if (result == 0)
@@ -316,10 +317,52 @@ static int kernel_lock(struct dwal__disk *disk, int handle,
 
 static int kernel_lock_held(struct dwal__disk *disk, int handle) {
     (void)disk;
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
     if (RETRY(fcntl(handle, F_OFD_GETLK, &lock)) == -1)
         return -errno;
     return lock.l_type != F_UNLCK;
+}
+
+static struct flock range_flock(enum dwal__range_kind kind,
+                                const struct dwal__disk_range *range) {
+    static const short types[] = {[DWAL__RANGE_SHARED] = F_RDLCK,
+                                  [DWAL__RANGE_EXCLUSIVE] = F_WRLCK,
+                                  [DWAL__RANGE_NONE] = F_UNLCK};
+    /* A length of 0 means: without an end. It has 2^63 bytes, one more than
+     * l_len can say. */
+    bool all = range->first == 0 && range->last == INT64_MAX;
+    return (struct flock){
+        .l_type = types[kind],
+        .l_whence = SEEK_SET,
+        .l_start = (off_t)range->first,
+        .l_len = all ? 0 : (off_t)(range->last - range->first + 1)};
+}
+
+static int kernel_range_lock(struct dwal__disk *disk, int handle,
+                             enum dwal__range_kind kind,
+                             const struct dwal__disk_range *range) {
+    (void)disk;
+    struct flock lock = range_flock(kind, range);
+    if (RETRY(fcntl(handle, F_OFD_SETLK, &lock)) == 0)
+        return 0;
+    return errno == EACCES ? -EAGAIN : -errno;
+}
+
+static int kernel_range_held(struct dwal__disk *disk, int handle,
+                             enum dwal__range_kind kind,
+                             const struct dwal__disk_range *range,
+                             struct dwal__disk_range *held) {
+    (void)disk;
+    struct flock lock = range_flock(kind, range);
+    if (RETRY(fcntl(handle, F_OFD_GETLK, &lock)) == -1)
+        return -errno;
+    if (lock.l_type == F_UNLCK)
+        return 0;
+    held->first = (uint64_t)lock.l_start;
+    held->last = lock.l_len == 0
+                     ? (uint64_t)INT64_MAX
+                     : (uint64_t)lock.l_start + (uint64_t)lock.l_len - 1;
+    return 1;
 }
 
 /* The whole of a small file of /proc as text; false if it is not readable. */
@@ -434,6 +477,8 @@ static const struct dwal__disk_ops kernel_ops = {
     .sync = kernel_sync,
     .lock = kernel_lock,
     .lock_held = kernel_lock_held,
+    .range_lock = kernel_range_lock,
+    .range_held = kernel_range_held,
     .lock_holder = kernel_lock_holder,
 };
 

@@ -25,10 +25,23 @@ enum dwal__open_flags {
 };
 
 enum dwal__lock_kind {
-    DWAL__LOCK_FILE, /* F_OFD_SETLK write lock on the whole file */
+    DWAL__LOCK_FILE, /* F_OFD_SETLK write lock on byte 0 (SPEC 4.3) */
     DWAL__LOCK_DIR,  /* flock(LOCK_EX) on a directory, while creating */
-    DWAL__LOCK_NONE  /* gives a DWAL__LOCK_FILE back before close does: also
+    DWAL__LOCK_NONE  /* gives back all locks on a file before close does: also
                       * from a descriptor that a child of fork() inherited */
+};
+
+/* Locks on bytes of LOCK that stand for LSNs (SPEC 4.4). */
+enum dwal__range_kind {
+    DWAL__RANGE_SHARED,    /* F_RDLCK: a lease */
+    DWAL__RANGE_EXCLUSIVE, /* F_WRLCK: a trim */
+    DWAL__RANGE_NONE       /* gives back what this handle has there */
+};
+
+/* Both included; below 2^63. */
+struct dwal__disk_range {
+    uint64_t first;
+    uint64_t last;
 };
 
 /* What direct I/O on a file wants: bytes; 0 where it is not supported. */
@@ -80,6 +93,18 @@ struct dwal__disk_ops {
     int (*lock)(struct dwal__disk *disk, int handle, enum dwal__lock_kind kind);
     /* 1 if somebody else holds the write lock, 0 if nobody. Takes nothing. */
     int (*lock_held)(struct dwal__disk *disk, int handle);
+    /* Open-file-description locks on bytes, which the file need not have: all
+     * of @range or nothing, at once; -EAGAIN when a lock of somebody else's is
+     * in the way. A handle for reading is enough for SHARED. */
+    int (*range_lock)(struct dwal__disk *disk, int handle,
+                      enum dwal__range_kind kind,
+                      const struct dwal__disk_range *range);
+    /* 1 if somebody else's lock keeps @range from being locked so, and sets
+     * @held to the bytes that one of them has; 0 if none does. */
+    int (*range_held)(struct dwal__disk *disk, int handle,
+                      enum dwal__range_kind kind,
+                      const struct dwal__disk_range *range,
+                      struct dwal__disk_range *held);
     /* Describes who holds it, "process 123 (name)", or "" if unknown. */
     void (*lock_holder)(struct dwal__disk *disk, int dir, const char *name,
                         char *text, size_t size);

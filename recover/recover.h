@@ -26,7 +26,8 @@ struct dwal__found_segment {
     uint64_t first_lsn;       /* that the start goes on with */
     uint64_t found_lsn; /* of the first batch; what lies between is lost, and
                          * the start says so (SPEC 6.1) */
-    struct dwal__watermark first_watermark; /* what the first batch says */
+    struct dwal__watermark first_watermark; /* what the first batch says … */
+    uint64_t first_sealed_ns;               /* … and when it was sealed */
     bool fits_known; /* the predecessor that the start names was scanned … */
     bool fits;       /* … and the start fits a batch of its run (SPEC 7.5) */
 

@@ -122,6 +122,7 @@ static void first_batch_take(struct dwal__found_segment *segment,
     segment->first_lsn = dwal__start_first_lsn(&segment->start);
     segment->found_lsn = look->header.first_lsn;
     segment->first_watermark = look->header.watermark;
+    segment->first_sealed_ns = look->header.sealed_ns;
 }
 
 /* The largest start record, and the batch header before it. */

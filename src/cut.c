@@ -41,20 +41,8 @@ static int kept_find(struct dwal *log, struct dwal__reader *reader,
     return DWAL_OK;
 }
 
-/* Behind the trim point nothing is kept, and nothing has to be found. */
-static int cut_plan(struct dwal *log, uint64_t lsn, struct dwal__cut *cut,
-                    struct dwal_error *error) {
-    uint64_t first_lsn = dwal_first_lsn(log);
-    if (lsn + 1 < first_lsn)
-        return dwal__error_set(error, DWAL_EINVAL, 0,
-                               "%s: cut behind LSN %llu, but the log begins "
-                               "with %llu; dwal_reset empties it",
-                               log->path, (unsigned long long)lsn,
-                               (unsigned long long)first_lsn);
-    if (lsn + 1 == first_lsn) {
-        *cut = (struct dwal__cut){.flags = DWAL__START_RESET, .lsn = first_lsn};
-        return DWAL_OK;
-    }
+static int kept_look(struct dwal *log, uint64_t lsn, struct dwal__cut *cut,
+                     struct dwal_error *error) {
     struct dwal__reader_options options = {.disk = log->disk,
                                            .dir = log->dir,
                                            .start_lsn = lsn,
@@ -62,13 +50,34 @@ static int cut_plan(struct dwal *log, uint64_t lsn, struct dwal__cut *cut,
                                            .durable_argument = log->view};
     struct dwal__reader *reader;
     int code = dwal__reader_open(&options, &reader, error);
-    if (code == DWAL_ETRIMMED)
-        return dwal__error_step(error, DWAL_EINVAL, "%s", log->path);
     if (code != DWAL_OK)
         return dwal__error_step(error, code, "%s: cut behind LSN %llu",
                                 log->path, (unsigned long long)lsn);
     code = kept_find(log, reader, lsn, cut, error);
     dwal__reader_close(reader);
+    return code;
+}
+
+/* Behind the trim point nothing is kept, and nothing has to be found. */
+static int cut_plan(struct dwal *log, uint64_t lsn, struct dwal__cut *cut,
+                    struct dwal_error *error) {
+    int code = DWAL_ETRIMMED;
+    /* Once more if it was trimmed meanwhile: then it is behind the point. */
+    while (code == DWAL_ETRIMMED) {
+        uint64_t first_lsn = dwal_first_lsn(log);
+        if (lsn + 1 < first_lsn)
+            return dwal__error_set(error, DWAL_EINVAL, 0,
+                                   "%s: cut behind LSN %llu, but the log "
+                                   "begins with %llu; dwal_reset empties it",
+                                   log->path, (unsigned long long)lsn,
+                                   (unsigned long long)first_lsn);
+        if (lsn + 1 == first_lsn) {
+            *cut = (struct dwal__cut){.flags = DWAL__START_RESET,
+                                      .lsn = first_lsn};
+            return DWAL_OK;
+        }
+        code = kept_look(log, lsn, cut, error);
+    }
     return code;
 }
 

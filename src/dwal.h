@@ -67,9 +67,9 @@
  * keeps the log locked (DWAL_EBUSY). walfsck -p and -y refuse while a writer has
  * the log.
  *
- * NULL. @error, and the outputs that say so, may be NULL. Without a log or a
- * cursor, functions return DWAL_EINVAL, or 0 if they return a number;
- * dwal_close and dwal_cursor_close do nothing.
+ * NULL. @error, and the outputs that say so, may be NULL. Without a log, a
+ * cursor or a lease, functions return DWAL_EINVAL, or 0 if they return a number;
+ * dwal_close, dwal_cursor_close and dwal_lease_close do nothing.
  */
 #ifndef DWAL_H
 #define DWAL_H
@@ -203,6 +203,21 @@ struct dwal_options {
     /* After so long without a commit, one small write makes even the last
      * record provable after a crash (SPEC 11.10); 0: never. */
     int mark_delay_ms;
+
+    /* Retention: a trim at the end of a segment that nobody has to ask for,
+     * within what leases allow (dwal_lease_open). Looked at when a segment was
+     * left and all of it is durable, at the first append of an open, and when
+     * there is no room for a segment; so an idle log keeps what it has, and the
+     * segment in use is always kept.
+     *
+     * The oldest segments go until those that were left take no more than so
+     * many bytes of files together, without the one in use, those prepared and
+     * the spares; 0: never, otherwise segment_size at least. */
+    uint64_t retain_bytes;
+    /* A segment goes when it was left so long ago, which all records in it then
+     * are; 0: never. By the wall clock, across opens: one that is set forward
+     * makes everything older. */
+    uint64_t retain_ms;
 
     /* At open, check at least the newest so many bytes of the log, even where
      * recovery does not need them; 256 MiB. UINT64_MAX: all of it. */
@@ -341,8 +356,15 @@ int dwal_rotate(struct dwal *log, struct dwal_error *error);
  * as the trim record lies in a later segment, which dwal_rotate can see to.
  * A lower @lsn than before does nothing.
  *
- * Returns 0, the codes of dwal_commit, or DWAL_EINVAL if @lsn is larger than
- * dwal_durable_lsn + 1, also because of a cut that is made at the same time.
+ * Leases (dwal_lease_open) are respected: then it trims up to the lowest of
+ * them, returns 0 all the same, and dwal_first_lsn says how far that was. The
+ * rest is remembered until dwal_close, and done by the next trim, or when a
+ * segment is left, or there is no room for one, and no lease is in the way any
+ * more; there is no timer. A cut forgets what it drops.
+ *
+ * Returns 0, the codes of dwal_commit, DWAL_EINVAL if @lsn is larger than
+ * dwal_durable_lsn + 1, also because of a cut that is made at the same time, or
+ * DWAL_EIO if leases cannot be looked for.
  */
 int dwal_trim(struct dwal *log, uint64_t lsn, struct dwal_error *error);
 
@@ -382,7 +404,7 @@ int dwal_cut(struct dwal *log, uint64_t lsn, struct dwal_error *error);
  * one before. Otherwise as dwal_cut, whose codes it returns; a cursor is told
  * DWAL_ECUT if it has shown records from @lsn on, DWAL_ETRIMMED if it has not
  * shown all that was before. DWAL_EINVAL: @lsn is below dwal_first_lsn, or
- * 2^63 or more.
+ * 2^63 or more. Leases do not hold it back: those below @lsn hold nothing then.
  */
 int dwal_reset(struct dwal *log, uint64_t lsn, struct dwal_error *error);
 
@@ -610,12 +632,19 @@ struct dwal_stats {
     const char *oldest_what; /* static text; NULL: none */
 
     uint64_t failed; /* dwal_failure tells more */
+
+    /* Leases, now. */
+    uint64_t leases;    /* LSNs that readers hold, 64 at most are counted */
+    uint64_t lease_lsn; /* the lowest of them; 0: none */
+    /* Records below it are to be trimmed once leases allow; 0: none are held
+     * back, as far as the log knows, which looks when it trims. */
+    uint64_t trim_wanted_lsn;
 };
 
 /*
  * Fill @stats, as much of it as stats->size says, which the caller has set.
- * Any thread, also on a log that hangs or has failed; costs well under a
- * microsecond, and callers of dwal_append nothing.
+ * Any thread, also on a log that hangs or has failed; costs about a microsecond,
+ * and as much for each lease; callers of dwal_append nothing.
  *
  * Returns 0, or DWAL_EINVAL: stats->size is not that of any version.
  */
@@ -803,6 +832,50 @@ int dwal_cursor_seek(struct dwal_cursor *cursor, uint64_t lsn,
                      struct dwal_error *error);
 
 void dwal_cursor_close(struct dwal_cursor *cursor);
+
+/* ---- leases ---- */
+
+struct dwal_lease;
+
+/*
+ * Hold back every trim of the log in @path, dwal_trim and retention, at @lsn:
+ * the record with it and all behind it stay readable until the lease moves on,
+ * is closed, or the process ends, however it does. 0: the first that is there.
+ * @lsn may lie behind the end. From this process or another, whether or not a
+ * writer has the log; two leases at one place are two. Cuts and resets are not
+ * held back. *@lease is freed by dwal_lease_close.
+ *
+ * A lease is a lock on LOCK (SPEC 4.4): read permission is enough, nothing is
+ * written, nobody waits for anybody, and whoever stops while holding one stops
+ * trims, not the writer. In a child of fork() it is the parent's, as a cursor
+ * is; if the parent dies, a child that neither calls exec nor ends keeps it.
+ * walfsck that has to replace LOCK ends all leases. Reads as much as
+ * dwal_cursor_open. Any thread; a lease belongs to one thread at a time.
+ *
+ * Returns 0, or:
+ *   DWAL_ETRIMMED  the record was trimmed, or a trim of it is under way
+ *   DWAL_EINVAL    no path, no lease, or @lsn is 2^63 or more
+ *   DWAL_ENOENT    no log here
+ *   DWAL_EIO, DWAL_ECORRUPT, DWAL_EVERSION  as dwal_cursor_open
+ *   DWAL_ENOMEM    also: the kernel has no more locks
+ */
+int dwal_lease_open(const char *path, uint64_t lsn, struct dwal_lease **lease,
+                    struct dwal_error *error);
+
+/*
+ * Let go of what is before @lsn, and hold from there on. Only forward: DWAL_EINVAL
+ * otherwise, and in a child of fork(). What it lets go is trimmed later, see
+ * dwal_trim. Two system calls. DWAL_ETRIMMED: a reset has emptied the log, and
+ * what came after it was trimmed up to there; DWAL_ENOMEM, DWAL_EIO. Whatever it
+ * returns but 0 leaves the lease where it was.
+ */
+int dwal_lease_move(struct dwal_lease *lease, uint64_t lsn,
+                    struct dwal_error *error);
+
+/* Where the lease is. */
+uint64_t dwal_lease_lsn(const struct dwal_lease *lease);
+
+void dwal_lease_close(struct dwal_lease *lease);
 
 #pragma GCC visibility pop
 

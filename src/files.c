@@ -43,12 +43,6 @@
 /* Larger batches than this gain nothing from zeros (bench/). */
 #define FILL_BATCH_MAX (UINT64_C(64) << 10)
 
-/* A segment that may have to be retired. */
-struct known {
-    uint64_t number;
-    uint64_t last_lsn;
-};
-
 struct dwal__files {
     struct dwal *log;
     pthread_t thread;
@@ -71,9 +65,11 @@ struct dwal__files {
 
     /* The keeper's own: */
     uint64_t next_number;
-    uint64_t previous;  /* what the next segment follows */
-    struct known *live; /* not in use any more, ascending */
+    uint64_t previous;        /* what the next segment follows */
+    struct dwal__known *live; /* not in use any more, ascending */
     size_t live_count, live_size;
+    bool look;      /* for what need not be kept any more */
+    uint64_t cuts;  /* that it has heard of */
     uint64_t *dead; /* ascending */
     size_t dead_count, dead_size;
     uint64_t spares[SPARES_MAX];
@@ -152,6 +148,18 @@ static int spare_take(struct dwal__files *files, size_t kept,
     return -ENOENT;
 }
 
+/* A file that came to nothing. One that cannot be removed keeps its number, and
+ * is a spare like any other for the next open. */
+static void spare_drop(struct dwal__files *files, const char *name) {
+    struct dwal *log = files->log;
+    uint64_t number;
+    int error = log->disk->ops->unlink(log->disk, log->dir, name);
+    if (error < 0 && error != -ENOENT &&
+        dwal__name_parse(name, &number) == DWAL__NAME_SPARE &&
+        number >= files->next_number)
+        files->next_number = number + 1;
+}
+
 /* A new file of full size under a spare name. The handle, or -errno. */
 static int spare_make(struct dwal__files *files, uint64_t number,
                       char name[DWAL__NAME_SIZE]) {
@@ -168,7 +176,7 @@ static int spare_make(struct dwal__files *files, uint64_t number,
     if (error == 0)
         return handle;
     ops->close(log->disk, handle);
-    ops->unlink(log->disk, log->dir, name);
+    spare_drop(files, name);
     return error;
 }
 
@@ -203,7 +211,7 @@ static int reserve_fill(struct dwal__files *files) {
             error = ops->dir_sync(log->disk, log->dir);
         }
         if (error < 0) {
-            ops->unlink(log->disk, log->dir, name);
+            spare_drop(files, name);
             return error;
         }
         files->spares[files->spare_count++] = files->next_number++;
@@ -247,6 +255,10 @@ static int segment_make(struct dwal__files *files, bool urgent,
     struct dwal__segment *made = calloc(1, sizeof *made);
     if (made == NULL)
         return -ENOMEM;
+    made->handle = raw_file(files, files->next_number, urgent, spare);
+    int error = made->handle;
+    if (error < 0)
+        goto free_segment;
     uint64_t number = files->next_number;
     made->header =
         (struct dwal__segment_header){.block_size = log->block_size,
@@ -256,10 +268,6 @@ static int segment_make(struct dwal__files *files, bool urgent,
                                       .epoch = log->epoch,
                                       .segment_size = log->options.segment_size,
                                       .created_ns = dwal__wall_ns()};
-    made->handle = raw_file(files, number, urgent, spare);
-    int error = made->handle;
-    if (error < 0)
-        goto free_segment;
     error = file_prepare(files, made);
     if (error < 0)
         goto remove_file;
@@ -284,7 +292,7 @@ static int segment_make(struct dwal__files *files, bool urgent,
     return 0;
 
 remove_file:
-    ops->unlink(log->disk, log->dir, spare);
+    spare_drop(files, spare);
 close_file:
     ops->close(log->disk, made->handle);
 free_segment:
@@ -480,6 +488,7 @@ static bool prepare_step(struct dwal__files *files) {
         dwal__fail(log, -error, files->next_number, 0,
                    "segment %llu: making the file",
                    (unsigned long long)files->next_number);
+    files->look |= error < 0;
     pthread_mutex_lock(&log->place_lock);
     log->prepare_errno = -error;
     log->prepare_tried = wish.wanted;
@@ -505,17 +514,18 @@ void dwal__files_want(struct dwal *log) {
 
 /* ---- retiring ---- */
 
-static int live_add(struct dwal__files *files, uint64_t number,
-                    uint64_t last_lsn) {
+static int live_add(struct dwal__files *files,
+                    const struct dwal__known *known) {
     if (files->live_count == files->live_size) {
         size_t size = files->live_size == 0 ? 64 : 2 * files->live_size;
-        struct known *grown = realloc(files->live, size * sizeof *files->live);
+        struct dwal__known *grown =
+            realloc(files->live, size * sizeof *files->live);
         if (grown == NULL)
             return -ENOMEM;
         files->live = grown;
         files->live_size = size;
     }
-    files->live[files->live_count++] = (struct known){number, last_lsn};
+    files->live[files->live_count++] = *known;
     return 0;
 }
 
@@ -533,7 +543,12 @@ static bool left_step(struct dwal__files *files) {
     if (oldest == NULL)
         return false;
     log->disk->ops->close(log->disk, oldest->handle);
-    if (live_add(files, oldest->header.number, oldest->last_lsn) != 0)
+    struct dwal__known known = {.number = oldest->header.number,
+                                .last_lsn = oldest->last_lsn,
+                                .size = oldest->header.segment_size,
+                                .left_ns = oldest->left_ns};
+    files->look = true;
+    if (live_add(files, &known) != 0)
         dwal__tell(log, DWAL_LOG_WARNING,
                    "%s: out of memory: segment %llu will not be recycled "
                    "before the next open",
@@ -571,7 +586,7 @@ static bool cut_step(struct dwal__files *files) {
         return false;
     size_t kept = 0;
     for (size_t i = 0; i < files->live_count; i++) {
-        struct known known = files->live[i];
+        struct dwal__known known = files->live[i];
         if (known.number == cut.kept.position.segment)
             known.last_lsn = cut.kept.lsn;
         if (known.number <= cut.kept.position.segment || known.number >= below)
@@ -583,6 +598,8 @@ static bool cut_step(struct dwal__files *files) {
                        files->log->path, (unsigned long long)known.number);
     }
     files->live_count = kept;
+    files->cuts++;
+    files->look = true;
     return true;
 }
 
@@ -674,6 +691,16 @@ static bool retire_step(struct dwal__files *files) {
     return false;
 }
 
+/* Others trim: that may take waiting, for a segment that the keeper makes. */
+static bool look_step(struct dwal__files *files) {
+    if (!files->look)
+        return false;
+    files->look = false;
+    dwal__retention_look(files->log, files->live, files->live_count,
+                         files->cuts);
+    return true;
+}
+
 void dwal__files_retire(struct dwal *log,
                         const struct dwal__retirable *retirable) {
     struct dwal__files *files = log->files;
@@ -749,7 +776,7 @@ static void *keeper_main(void *argument) {
         /* In this order: who waits for a segment first, where a spare is at
          * hand; else a file that is retired may be the next segment. */
         bool busy =
-            left_step(files) || cut_step(files) ||
+            left_step(files) || cut_step(files) || look_step(files) ||
             (files->spare_count > SPARES_RESERVED && prepare_step(files)) ||
             retire_step(files) || prepare_step(files);
         if (busy)
@@ -780,11 +807,22 @@ static int found_take(struct dwal__files *files) {
         return -ENOMEM;
     for (size_t i = 0; i < found->segment_count; i++) {
         const struct dwal__found_segment *segment = &found->segments[i];
-        if (!segment->live)
+        struct dwal__known known = {.number = segment->number,
+                                    .last_lsn = segment->live_lsn,
+                                    .size = segment->file_size,
+                                    .left_ns = dwal__wall_ns()};
+        if (!segment->live) {
             files->dead[files->dead_count++] = segment->number;
-        else if (live_add(files, segment->number, segment->live_lsn) != 0)
+            continue;
+        }
+        /* One is left when the next is begun; the last of them, now. */
+        if (files->live_count > 0)
+            files->live[files->live_count - 1].left_ns =
+                segment->first_sealed_ns;
+        if (live_add(files, &known) != 0)
             return -ENOMEM;
     }
+    files->look = true;
     for (size_t i = 0; i < found->spare_count; i++) {
         if (files->spare_count < SPARES_MIN)
             files->spares[files->spare_count++] = found->spares[i];

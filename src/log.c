@@ -87,6 +87,7 @@ static void locks_init(struct dwal *log) {
     pthread_mutex_init(&log->log_lock, NULL);
     pthread_mutex_init(&log->metadata_lock, NULL);
     dwal__events_init(log);
+    pthread_mutex_init(&log->lease_lock, NULL);
 }
 
 static void locks_destroy(struct dwal *log) {
@@ -96,6 +97,7 @@ static void locks_destroy(struct dwal *log) {
     pthread_mutex_destroy(&log->log_lock);
     pthread_mutex_destroy(&log->metadata_lock);
     dwal__events_free(log);
+    pthread_mutex_destroy(&log->lease_lock);
 }
 
 static size_t batches_size(void) {
@@ -428,6 +430,8 @@ static int log_open(struct dwal *log, struct dwal_error *error) {
         code = log_recover(log, error);
     if (code == DWAL_OK)
         code = memory_map(log, error);
+    if (code == DWAL_OK)
+        code = dwal__lease_begin(log, error);
     if (code != DWAL_OK)
         return code;
     sizes_set(log);
@@ -488,6 +492,25 @@ static void committer_stop(struct dwal *log) {
     atomic_store(&log->stop, false);
 }
 
+/* The others; the keeper last, since whoever starts it can stop them. */
+static int threads_start(struct dwal *log, struct dwal_error *error) {
+    bool retains = log->options.retain_bytes > 0 || log->options.retain_ms > 0;
+    int failed = retains ? dwal__retention_start(log) : 0;
+    if (failed != 0)
+        return dwal__error_set(error, DWAL_ENOMEM, failed,
+                               "%s: start the thread for retention", log->path);
+    int code =
+        dwal__events_wanted(log) ? dwal__watcher_start(log, error) : DWAL_OK;
+    if (code == DWAL_OK) {
+        code = dwal__files_start(log, error);
+        if (code != DWAL_OK)
+            dwal__watcher_stop(log, DWAL__NEVER);
+    }
+    if (code != DWAL_OK)
+        dwal__retention_stop(log, DWAL__NEVER);
+    return code;
+}
+
 static int activate_locked(struct dwal *log, struct dwal_error *error) {
     if (!log->aio_ready) {
         int failed =
@@ -499,7 +522,6 @@ static int activate_locked(struct dwal *log, struct dwal_error *error) {
                                    log->path);
         log->aio_ready = true;
     }
-    /* The thread first: whoever starts the keeper can stop both. */
     atomic_fetch_add(&log->references, 1);
     int failed = dwal__thread_start(&log->thread, dwal__committer_main, log);
     if (failed != 0) {
@@ -507,13 +529,7 @@ static int activate_locked(struct dwal *log, struct dwal_error *error) {
         return dwal__error_set(error, DWAL_ENOMEM, failed,
                                "%s: start the committer's thread", log->path);
     }
-    int code =
-        dwal__events_wanted(log) ? dwal__watcher_start(log, error) : DWAL_OK;
-    if (code == DWAL_OK) {
-        code = dwal__files_start(log, error);
-        if (code != DWAL_OK)
-            dwal__watcher_stop(log, DWAL__NEVER);
-    }
+    int code = threads_start(log, error);
     if (code != DWAL_OK) {
         committer_stop(log);
         return code;
@@ -679,12 +695,14 @@ int dwal_close(struct dwal *log, struct dwal_error *error) {
     if (closing_begin(log)) {
         int64_t deadline = dwal__deadline(
             dwal__now_ns(), log->options.io_timeout_ms + (int64_t)LATE_WAIT_MS);
+        /* First, so that nothing of it is under way beside the close. */
+        bool alone = dwal__retention_stop(log, deadline);
         code = clean_end(log, deadline, error);
         if (code == DWAL_ETIMEDOUT) {
             dwal__fail(log, ETIMEDOUT, 0, 0, "closing took too long");
             code = dwal__failure_report(log, error);
         }
-        bool alone = callers_wait(
+        alone &= callers_wait(
             log, atomic_load(&log->failed) ? late_deadline(log) : deadline);
         /* What an append that was already waiting put in behind clean_end. */
         if (code == DWAL_OK)

@@ -30,9 +30,9 @@
  *               committer thread) finds the fields under "role" consistent
  *   keeper      directory operations after the first append: its thread alone
  *
- * Lock order: activate_lock, events.lock, files.lock, place_lock, fail_lock,
- * log_lock, view.lock, metadata_lock, events.signal_lock; each may be taken
- * alone. The registry's lock (view.c) is taken with none of them held.
+ * Lock order: activate_lock, lease_lock, events.lock, files.lock, place_lock,
+ * fail_lock, log_lock, view.lock, metadata_lock, events.signal_lock; each may be
+ * taken alone. The registry's lock (view.c) is taken with none of them held.
  *
  * Pairings of atomics that are not relaxed are explained where they stand; the
  * three that matter most:
@@ -87,11 +87,12 @@
 struct dwal__segment {
     struct dwal__segment_header header;
     int handle;
-    uint64_t filled;            /* written with zeros so far; the keeper's */
-    bool filling;               /* zeros are on their way; place_lock */
-    bool fill_done;             /* … or not to be expected; place_lock */
-    uint64_t last_sequence;     /* batches below this one are in it or before */
-    uint64_t last_lsn;          /* once left: the last LSN in it or before */
+    uint64_t filled;        /* written with zeros so far; the keeper's */
+    bool filling;           /* zeros are on their way; place_lock */
+    bool fill_done;         /* … or not to be expected; place_lock */
+    uint64_t last_sequence; /* batches below this one are in it or before */
+    uint64_t last_lsn;      /* once left: the last LSN in it or before … */
+    uint64_t left_ns;       /* … and when that was, by the wall clock */
     struct dwal__segment *next; /* in the list of those left */
 };
 
@@ -330,6 +331,10 @@ struct dwal {
     bool cutting;      /* only the mark of a cut is admitted */
     uint64_t cut_lsn;  /* the largest that was given and then cut off */
     uint64_t trim_lsn; /* newest, appended */
+    /* Records below it are not wanted any more, but perhaps held by a lease.
+     * Lowered by cuts, of which there were so many. */
+    uint64_t trim_wanted;
+    uint64_t cuts;
     struct dwal__blob metadata; /* newest, appended */
     struct dwal__position end;  /* of the last batch that was sealed */
     struct dwal__segment *left; /* not in use any more; the keeper's */
@@ -388,13 +393,24 @@ struct dwal {
     struct dwal__events events;
     struct dwal__watcher watcher;
 
-    pthread_mutex_t activate_lock; /* the first append */
+    /* ---- trims ---- */
+    pthread_mutex_t lease_lock; /* the two that follow */
+    uint32_t claims;            /* trims that have claimed, and are not made */
+    bool claims_return;         /* one of them was refused */
+    _Atomic bool held_told;     /* that a lease holds back a trim */
+    pthread_t retention_thread;
+    bool retention_started;            /* activate_lock */
+    _Atomic uint32_t retention_wake;   /* futex: look again */
+    _Atomic uint32_t retention_exited; /* futex */
+    _Atomic bool retention_stop;
+
+    pthread_mutex_t activate_lock; /* the first append; threads */
     pthread_mutex_t fail_lock;     /* failure */
     struct dwal_error failure;
     pthread_mutex_t log_lock;           /* calls of options.log */
     pthread_mutex_t metadata_lock;      /* metadata_durable; a leaf */
     struct dwal__blob metadata_durable; /* what dwal_meta_get says */
-    _Atomic uint32_t references;        /* handle, thread, keeper, watcher */
+    _Atomic uint32_t references;        /* handle, threads */
 
     struct dwal__recovery recovery; /* what was there at open */
 };
@@ -422,8 +438,9 @@ struct dwal__need {
     enum dwal__need_kind kind;
     uint64_t room; /* bytes of the records, a multiple of 8 */
     uint32_t records;
-    uint16_t type;                     /* SYSTEM: of the record */
-    uint64_t trim_lsn;                 /* SYSTEM, a trim: the point */
+    uint16_t type;     /* SYSTEM: of the record */
+    uint64_t trim_lsn; /* SYSTEM, a trim: the point … */
+    bool remembered;   /* … which a cut may have taken back: trim_wanted */
     const struct dwal__blob *metadata; /* SYSTEM, metadata: the blob */
     const struct dwal__cut *cut;       /* CUT; SYSTEM, a mark: of this cut */
     int64_t deadline; /* 0: append_timeout_ms is the only limit */
@@ -634,6 +651,53 @@ void dwal__files_failed(struct dwal *log);
 /* Stops the thread; false if it did not stop by @deadline. */
 bool dwal__files_stop(struct dwal *log, int64_t deadline);
 void dwal__files_free(struct dwal *log);
+
+/* A segment that was left, all of it durable. */
+struct dwal__known {
+    uint64_t number;
+    uint64_t last_lsn;
+    uint64_t size;    /* of the file */
+    uint64_t left_ns; /* all that is in it is older, by the wall clock */
+};
+
+/* ---- trim.c ---- */
+
+/* What dwal_trim does; @remembered: as far as that is still wanted. */
+int dwal__trim_run(struct dwal *log, uint64_t lsn, bool remembered,
+                   struct dwal_error *error);
+
+/* ---- retention.c ---- */
+
+/* The first LSN to keep of @count segments, oldest first; 0: all of them. */
+uint64_t dwal__retention_point(const struct dwal_options *options,
+                               const struct dwal__known *left, size_t count,
+                               uint64_t now_ns);
+/* The keeper: these segments were left, and it has heard of @cuts cuts. Trims
+ * what need not be kept, and what a lease held back before. */
+void dwal__retention_look(struct dwal *log, const struct dwal__known *left,
+                          size_t count, uint64_t cuts);
+/* Records below it are to be trimmed, and held; 0: none are. */
+uint64_t dwal__retention_wanted(struct dwal *log);
+/* Starts the thread, if it is not there: 0 or errno. activate_lock held. */
+int dwal__retention_start(struct dwal *log);
+/* The same, if that is possible. */
+void dwal__retention_need(struct dwal *log);
+/* Stops it; false if it did not stop by @deadline. */
+bool dwal__retention_stop(struct dwal *log, int64_t deadline);
+
+/* ---- lease.c ---- */
+
+/* Claims the records below @lsn for a trim, or as many of them as leases allow:
+ * *@granted is what may be trimmed below, 0 if there is nothing, and if not,
+ * dwal__lease_claimed follows. DWAL_OK or DWAL_EIO. */
+int dwal__lease_claim(struct dwal *log, uint64_t lsn, uint64_t *granted,
+                      struct dwal_error *error);
+/* The trim was appended, or refused. */
+void dwal__lease_claimed(struct dwal *log, bool refused);
+/* An open: claims what is trimmed. DWAL_OK or DWAL_EIO. */
+int dwal__lease_begin(struct dwal *log, struct dwal_error *error);
+/* LSNs that have a lease, as many as are counted, and the lowest; 0: none. */
+void dwal__lease_stats(struct dwal *log, uint64_t *count, uint64_t *lowest);
 
 /* ---- create.c ---- */
 

@@ -12,6 +12,8 @@
 #include "../format/layout.h"
 
 #define MIB (UINT64_C(1) << 20)
+/* 292 years: what 64 bits of nanoseconds hold. */
+#define RETAIN_MS_MAX ((uint64_t)INT64_MAX / 1000000)
 
 /* What a preset sets together. Measured with bench/: waiting committers want
  * one write in flight and little memory in use, streams want large batches and
@@ -92,6 +94,7 @@ static int limits_check(const struct dwal_options *o,
         {"io_timeout_ms", (uint64_t)o->io_timeout_ms, 1, INT32_MAX},
         {"slow_io_ms", (uint64_t)o->slow_io_ms, 0, INT32_MAX},
         {"mark_delay_ms", (uint64_t)o->mark_delay_ms, 0, INT32_MAX},
+        {"retain_ms", o->retain_ms, 0, RETAIN_MS_MAX},
     };
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
         if (limits[i].value < limits[i].min || limits[i].value > limits[i].max)
@@ -114,6 +117,14 @@ int dwal__options_check(const struct dwal_options *options,
     int code = limits_check(options, error);
     if (code != DWAL_OK)
         return code;
+    if (options->retain_bytes != 0 &&
+        options->retain_bytes < options->segment_size)
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "option retain_bytes is %llu, less than "
+                               "segment_size: nothing would be kept; use 0 or "
+                               "%llu and more",
+                               (unsigned long long)options->retain_bytes,
+                               (unsigned long long)options->segment_size);
     uint64_t block = options->block_size;
     if (block != 0 && (!dwal__is_power_of_two(block) || block < 4096 ||
                        block > DWAL__BLOCK_SIZE_MAX))

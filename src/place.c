@@ -250,6 +250,7 @@ static void segment_enter(struct dwal *log) {
     if (log->segment != NULL) {
         log->segment->last_sequence = log->opened;
         log->segment->last_lsn = log->next_lsn - 1;
+        log->segment->left_ns = dwal__wall_ns();
         log->segment->next = log->left;
         log->left = log->segment;
     }
@@ -570,6 +571,9 @@ static int cut_try(struct dwal *log, const struct dwal__need *need,
     batch->cut = *cut;
     if (cut->flags == DWAL__START_RESET)
         batch->trim_lsn = log->trim_lsn = cut->lsn - 1;
+    if (log->trim_wanted > cut->lsn)
+        log->trim_wanted = cut->lsn;
+    log->cuts++;
     log->cutting = true;
     batch_seal(log, DWAL__SEAL_SEGMENT);
     return 0;
@@ -592,7 +596,8 @@ static int place_try(struct dwal *log, const struct dwal__need *need,
         return 0;
     }
     /* A point that was in the log until a cut. */
-    if (need->trim_lsn >= log->next_lsn)
+    if (need->trim_lsn >= log->next_lsn ||
+        (need->remembered && need->trim_lsn >= log->trim_wanted))
         return ECANCELED;
     int wait = 0;
     bool rotates = need->kind == DWAL__NEED_SEGMENT || log->rotate;
@@ -662,6 +667,11 @@ static int refused(struct dwal *log, const struct dwal__need *need, int wait,
                                is_descriptors(log->prepare_errno)
                                    ? "close files, or raise the limit on them"
                                    : "trim, or free space");
+    if (wait == EAGAIN && need->kind == DWAL__NEED_CUT)
+        return dwal__error_set(error, DWAL_EAGAIN, 0,
+                               "%s: what was appended did not become durable "
+                               "within %d ms; nothing was dropped",
+                               log->path, log->options.io_timeout_ms);
     return dwal__error_set(error, DWAL_EAGAIN, 0,
                            "%s: %s within %d ms; no LSN was given", log->path,
                            wait == ENOSPC ? "no next segment was ready"

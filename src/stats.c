@@ -178,6 +178,8 @@ int dwal_stats_get(struct dwal *log, struct dwal_stats *stats,
     meters_read(log, &all);
     closed_read(log->meters, &all);
     oldest_read(log, &all);
+    dwal__lease_stats(log, &all.leases, &all.lease_lsn);
+    all.trim_wanted_lsn = dwal__retention_wanted(log);
     memset(stats, 0, size);
     memcpy(stats, &all, size < sizeof all ? size : sizeof all);
     return DWAL_OK;

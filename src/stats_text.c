@@ -119,6 +119,9 @@ static const struct metric metrics[] = {
     {"dwal_yielding", NULL, GAUGE, AT(yielding), "1: callers yield before they sleep."},
     {"dwal_oldest_io_age_seconds", NULL, SECONDS, AT(oldest_io_ns), "Age of the oldest operation in flight."},
     {"dwal_failed", NULL, GAUGE, AT(failed), "1: the log has failed."},
+    {"dwal_leases", NULL, GAUGE, AT(leases), "LSNs that readers hold leases on, 64 at most."},
+    {"dwal_lease_lsn", NULL, GAUGE, AT(lease_lsn), "The lowest of them; 0: none."},
+    {"dwal_trim_wanted_lsn", NULL, GAUGE, AT(trim_wanted_lsn), "Records below it go once leases allow; 0: none are held back."},
 };
 
 static const struct { const char *name, *help; } stages[] = {

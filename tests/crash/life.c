@@ -90,6 +90,12 @@ void life_plan_init(struct life_plan *plan, uint64_t seed) {
     plan->hasty = draw(&random, 8) == 0;
     plan->snapshot_share = 2;
     plan->cuts = draw(&random, 2) == 0 ? 0 : 1 + draw(&random, 8);
+    plan->leases = draw(&random, 4) == 0 ? 2 + draw(&random, 8) : 0;
+    if (draw(&random, 3) == 0)
+        plan->options.retain_bytes =
+            plan->options.segment_size * (1 + draw(&random, 4));
+    if (draw(&random, 4) == 0)
+        plan->options.retain_ms = 1 + draw(&random, 400);
 }
 
 void life_describe(const struct life_plan *plan, char text[ORACLE_TEXT_SIZE]) {
@@ -98,14 +104,15 @@ void life_describe(const struct life_plan *plan, char text[ORACLE_TEXT_SIZE]) {
         text, ORACLE_TEXT_SIZE,
         "seed %" PRIu64 ": %u callers x %u calls, sizes %u, in 64 calls "
         "%u trims, %u rotations, %u batches, %u metadata, %u cuts; %u "
-        "readers%s%s%s; "
+        "readers, %u leases%s%s%s; retained %" PRIu64 " bytes, %" PRIu64 " ms; "
         "submit %d, "
         "sync %d, gather %d, direct %d, segment %" PRIu64 ", block %u, "
         "batch %" PRIu64 ", in flight %u, queue %u, mark %d ms; sectors %u",
         plan->seed, plan->callers, plan->calls, plan->size_classes, plan->trims,
         plan->rotations, plan->batches, plan->metas, plan->cuts, plan->readers,
-        plan->rests ? ", rests" : "", plan->repairs ? ", repairs" : "",
-        plan->hasty ? ", hasty" : "", o->submit, o->sync, o->gather, o->direct,
+        plan->leases, plan->rests ? ", rests" : "",
+        plan->repairs ? ", repairs" : "", plan->hasty ? ", hasty" : "",
+        o->retain_bytes, o->retain_ms, o->submit, o->sync, o->gather, o->direct,
         o->segment_size, o->block_size, o->batch_bytes_max, o->in_flight_max,
         o->queue_records_max, o->mark_delay_ms, plan->alignment);
 }
@@ -125,6 +132,14 @@ static void durable_note(struct life *life) {
     lsn_acked(life, dwal_durable_lsn(log));
     if (dwal_first_lsn(log) > life->oracle.acked_first)
         life->oracle.acked_first = dwal_first_lsn(log);
+    if (life->sim->lease_lsn != 0 && dwal_first_lsn(log) > life->sim->lease_lsn)
+        life_fail(life, "trimmed below %" PRIu64 ", with a lease on %" PRIu64,
+                  dwal_first_lsn(log), life->sim->lease_lsn);
+    /* By retention, which nobody asked. */
+    if (log->trim_wanted > life->oracle.asked_first)
+        life->oracle.asked_first = log->trim_wanted;
+    if (log->trim_wanted > log->next_lsn)
+        life_fail(life, "records that were never given are to be trimmed");
     /* Without its lock, where somebody else could run. */
     const struct dwal__watermark *durable = &log->view->durable;
     lsn_acked(life, durable->lsn);
@@ -353,9 +368,13 @@ static void trim_some(struct caller *caller) {
     int64_t begin;
     if (!call_begin(caller, &begin))
         return;
+    unsigned leases = life->leases;
+    bool held = life->sim->lease_lsn != 0;
     int code = dwal_trim(life->log, lsn, &error);
     if (!call_done(caller, "dwal_trim", code, begin, &error))
         return;
+    if (held || leases != life->leases)
+        return; /* as far as it went: durable_note */
     if (!life->closing && dwal_first_lsn(life->log) < lsn)
         life_fail(life, "trimmed below %" PRIu64 ", first is less", lsn);
     if (lsn > life->oracle.acked_first)
@@ -412,12 +431,18 @@ static void cut_alone(struct caller *caller) {
     if (!call_begin(caller, &begin))
         return;
     bool resets = cut_draw(caller);
+    if (resets) /* it does not ask them */
+        life->sim->lease_lsn = 0;
     life->oracle.cutting = true;
     int code = resets ? dwal_reset(life->log, life->oracle.cut_first, &error)
                       : dwal_cut(life->log, life->oracle.cut_lsn, &error);
     if (code != DWAL_OK && code != DWAL_EFAILED)
         life->oracle.cutting = false; /* nothing was dropped */
     if (code == DWAL_EIO && life->plan.errors)
+        return;
+    /* Retention was there first. */
+    if (code == DWAL_EINVAL &&
+        (life->closing || life->log->trim_lsn > life->oracle.cut_lsn))
         return;
     if (!call_done(caller, "dwal_cut", code, begin, &error))
         return;
@@ -541,6 +566,27 @@ static void *reader_main(void *argument) {
     struct life *life = argument;
     bool inside = draw(&life->random, 2) == 0;
     reader_watch(life, inside, 4 + draw(&life->random, 8));
+    return NULL;
+}
+
+/* ---- leases ---- */
+
+/* Where no trim is under way, and not always at the first. */
+static void *lease_main(void *argument) {
+    struct life *life = argument;
+    struct simdisk *sim = life->sim;
+    for (unsigned i = 0; i < life->plan.leases && !life->closing; i++) {
+        uint64_t first = dwal_first_lsn(life->log);
+        if (first <= sim->claimed_lsn)
+            first = sim->claimed_lsn + 1;
+        if (!life->gate) {
+            sim->lease_lsn = first + draw(&life->random, 4);
+            life->leases++;
+        }
+        sched_sleep(MS / 4 * (int64_t)draw(&life->random, 40));
+        sim->lease_lsn = 0;
+        sched_sleep(MS / 4 * (int64_t)draw(&life->random, 4));
+    }
     return NULL;
 }
 
@@ -713,7 +759,7 @@ static void *life_main(void *argument) {
                                         "caller 6", "caller 7"};
     struct life *life = argument;
     struct caller callers[ORACLE_CALLERS_MAX];
-    int numbers[ORACLE_CALLERS_MAX + 2];
+    int numbers[ORACLE_CALLERS_MAX + 3];
     unsigned count = 0;
     if (life->plan.repairs && life->oracle.created)
         life_repair(life);
@@ -728,6 +774,8 @@ static void *life_main(void *argument) {
     }
     for (unsigned i = 0; i < life->plan.readers; i++)
         numbers[count++] = sched_spawn("reader", reader_main, life);
+    if (life->plan.leases > 0)
+        numbers[count++] = sched_spawn("lease", lease_main, life);
     unsigned inside = life->plan.hasty ? life->plan.callers : 0;
     while (count > inside)
         sched_join(numbers[--count]);

@@ -24,6 +24,7 @@ struct life_plan {
     unsigned trims, rotations, batches, metas, cuts; /* in 64 calls */
     unsigned size_classes;                           /* of payloads */
     unsigned readers;                                /* that look on */
+    unsigned leases;                                 /* taken by another */
     bool rests;              /* before the end, long enough for a mark */
     bool hasty;              /* closes while calls wait */
     bool repairs;            /* with walfsck's repair, before the open */
@@ -62,6 +63,7 @@ struct life {
     bool meta_busy;     /* metadata is being set */
     unsigned inside;    /* callers in the middle of a call */
     bool gate;          /* one of them wants to be alone: to cut the log */
+    unsigned leases;    /* taken so far */
     uint64_t *ids[ORACLE_CUTS_MAX]; /* of the oracle, before and after cuts */
     unsigned ids_count;
     uint64_t effects; /* at the last snapshot … */

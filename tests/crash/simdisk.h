@@ -178,6 +178,8 @@ struct simdisk {
     struct sim_inode *inodes[SIM_INODES_MAX];
     struct sim_handle handles[SIM_HANDLES_MAX];
     int dir_locked_by;
+    uint64_t lease_lsn;   /* somebody has a lease on it; 0: nobody */
+    uint64_t claimed_lsn; /* the last that the writer has claimed */
     struct sim_flight *flights[SIM_FLIGHTS_MAX];
     int flight_count;
     uint64_t random;

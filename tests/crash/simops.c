@@ -80,8 +80,10 @@ static int sim_close(struct dwal__disk *disk, int handle) {
     }
     struct sim_handle *closed = &sim->handles[handle];
     if (closed->kind == SIM_FILE &&
-        sim->inodes[closed->inode]->locked_by == handle)
+        sim->inodes[closed->inode]->locked_by == handle) {
         sim->inodes[closed->inode]->locked_by = -1;
+        sim->claimed_lsn = 0;
+    }
     if (closed->kind == SIM_DIRECTORY && sim->dir_locked_by == handle)
         sim->dir_locked_by = -1;
     closed->kind = SIM_FREE;
@@ -469,6 +471,41 @@ static int sim_lock_held(struct dwal__disk *disk, int handle) {
     return inode != NULL && inode->locked_by >= 0 && inode->locked_by != handle;
 }
 
+/* Of ranges, only what a writer asks for; leases are a figure in the disk. */
+static bool lease_in(const struct simdisk *sim,
+                     const struct dwal__disk_range *range) {
+    return sim->lease_lsn >= range->first && sim->lease_lsn <= range->last;
+}
+
+static int sim_range_lock(struct dwal__disk *disk, int handle,
+                          enum dwal__range_kind kind,
+                          const struct dwal__disk_range *range) {
+    struct simdisk *sim = of(disk);
+    (void)handle;
+    sched_point();
+    if (kind == DWAL__RANGE_NONE && range->first <= sim->claimed_lsn)
+        sim->claimed_lsn = range->first - 1;
+    if (kind != DWAL__RANGE_EXCLUSIVE)
+        return 0;
+    if (lease_in(sim, range))
+        return -EAGAIN;
+    if (range->last > sim->claimed_lsn)
+        sim->claimed_lsn = range->last;
+    return 0;
+}
+
+static int sim_range_held(struct dwal__disk *disk, int handle,
+                          enum dwal__range_kind kind,
+                          const struct dwal__disk_range *range,
+                          struct dwal__disk_range *held) {
+    (void)handle, (void)kind;
+    sched_point();
+    if (!lease_in(of(disk), range))
+        return 0;
+    *held = (struct dwal__disk_range){of(disk)->lease_lsn, of(disk)->lease_lsn};
+    return 1;
+}
+
 static void sim_lock_holder(struct dwal__disk *disk, int dir, const char *name,
                             char *text, size_t size) {
     (void)disk, (void)dir, (void)name;
@@ -494,5 +531,7 @@ const struct dwal__disk_ops sim_disk_ops = {
     .sync = sim_sync,
     .lock = sim_lock,
     .lock_held = sim_lock_held,
+    .range_lock = sim_range_lock,
+    .range_held = sim_range_held,
     .lock_holder = sim_lock_holder,
 };

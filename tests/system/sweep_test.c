@@ -65,7 +65,7 @@ static const struct row rows[] = {
 
 /* ---- what was tried ---- */
 
-enum standing { REFUSED, UNKNOWN, ACKNOWLEDGED };
+enum standing { REFUSED, UNKNOWN, ACKNOWLEDGED, DROPPED };
 
 /* One call that carries records: those with the ids from @id on. */
 struct attempt {
@@ -85,6 +85,8 @@ struct life {
     unsigned attempt_count;
     uint32_t ids;
     uint64_t trimmed;      /* records below it may be gone */
+    uint64_t meta_asked;   /* number of the metadata that was last set … */
+    uint64_t meta_done;    /* … and acknowledged */
     bool failed;           /* a call of this session said DWAL_EFAILED */
     bool left;             /* dwal_close said that I/O was left */
     _Atomic unsigned told; /* slow operations, by the log callback */
@@ -299,6 +301,80 @@ static void step_trim(struct life *life, struct dwal *log, uint64_t lsn) {
     call_check(life, "dwal_trim", code, &error);
 }
 
+static void step_meta(struct life *life, struct dwal *log) {
+    struct dwal_error error;
+    uint64_t number = ++life->meta_asked;
+    int code = dwal_meta_set(log, &number, sizeof number, &error);
+    call_check(life, "dwal_meta_set", code, &error);
+    if (code == DWAL_OK)
+        life->meta_done = number;
+}
+
+/* True if a cut was refused as other calls are not: it reads where to, as a
+ * cursor does, and waits for what is under way, as long as an I/O may take. */
+static bool cut_refused(struct life *life, int code,
+                        const struct dwal_error *error) {
+    bool unread = (code == DWAL_EIO || code == DWAL_ENOMEM) && !life->failed &&
+                  life->row->open_codes != 0;
+    bool late = code == DWAL_EAGAIN && life->plan.outcome == SWEEP_NEVER_;
+    if (unread || late)
+        error_check(life, code, error);
+    return unread || late;
+}
+
+/* Drops the record of the last attempt, if that made one. */
+static void step_cut(struct life *life, struct dwal *log) {
+    struct dwal_error error;
+    struct attempt *last = &life->attempts[life->attempt_count - 1];
+    if (last->standing != ACKNOWLEDGED)
+        return;
+    int code = dwal_cut(log, last->lsn - 1, &error);
+    if (cut_refused(life, code, &error))
+        return;
+    call_check(life, "dwal_cut", code, &error);
+    if (code == DWAL_OK)
+        last->standing = DROPPED;
+    else if (code == DWAL_EFAILED)
+        last->standing = UNKNOWN;
+}
+
+static void step_reset(struct life *life, struct dwal *log) {
+    struct dwal_error error;
+    uint64_t lsn = dwal_durable_lsn(log) + 10;
+    if (lsn > life->trimmed)
+        life->trimmed = lsn; /* also if the outcome is unknown */
+    int code = dwal_reset(log, lsn, &error);
+    if (cut_refused(life, code, &error))
+        return;
+    call_check(life, "dwal_reset", code, &error);
+    if (code == DWAL_OK)
+        life_check(life, dwal_first_lsn(log) == lsn, "reset to another LSN");
+}
+
+/* A trim goes as far as a lease allows, or is refused. */
+static void step_lease(struct life *life, struct dwal *log) {
+    struct dwal_lease *lease = NULL;
+    struct dwal_error error;
+    uint64_t last = dwal_durable_lsn(log);
+    int code = dwal_lease_open(life->path, last, &lease, &error);
+    if (code == DWAL_OK) {
+        step_trim(life, log, last + 1);
+        life_check(life, dwal_first_lsn(log) <= dwal_lease_lsn(lease),
+                   "trimmed below a lease");
+        code = dwal_lease_move(lease, last + 1, &error);
+    }
+    dwal_lease_close(lease);
+    /* A lock that was refused once is one that a trim has. */
+    if (code == DWAL_OK ||
+        (code == DWAL_ETRIMMED && life->plan.function == SWEEP_FCNTL))
+        return;
+    life_check(life, code == DWAL_EIO || code == DWAL_ENOMEM,
+               "the lease says %d: %s", code, error.text);
+    life_check(life, life->row->open_codes != 0, "the lease says %d: %s", code,
+               error.text);
+    error_check(life, code, &error);
+}
+
 /* The attempt that made the record with @id. */
 static const struct attempt *attempt_of(struct life *life, uint32_t id) {
     for (unsigned i = 0; i < life->attempt_count; i++) {
@@ -315,8 +391,9 @@ static void record_check(struct life *life, const struct dwal_record *record) {
     const struct attempt *attempt = attempt_of(life, id);
     life_check(life, attempt != NULL, "LSN %llu was never tried",
                (unsigned long long)record->lsn);
-    life_check(life, attempt->standing != REFUSED,
-               "LSN %llu was refused, and is there",
+    life_check(life,
+               attempt->standing != REFUSED && attempt->standing != DROPPED,
+               "LSN %llu was refused or cut off, and is there",
                (unsigned long long)record->lsn);
     life_check(life,
                record->lsn == attempt->lsn + (id - attempt->id) &&
@@ -406,6 +483,17 @@ static void session(struct life *life, bool first) {
     step_trim(life, log, first ? 4 : 12);
     step_rotate(life, log);
     step_commit(life, log, 4);
+    if (!first) {
+        step_meta(life, log);
+        step_lease(life, log);
+        step_commit(life, log, 9000);
+        step_cut(life, log);
+        step_commit(life, log, 40);
+    }
+    if (!first && life->plan.nth % 2 == 0) {
+        step_reset(life, log);
+        step_commit(life, log, 40);
+    }
     life_close(life, log);
 }
 
@@ -466,6 +554,12 @@ static void verify(struct life *life) {
                        "half a batch");
         }
     }
+    uint64_t number = 0;
+    code = dwal_meta_get(log, &number, sizeof number, NULL, &error);
+    life_check(life,
+               code == DWAL_OK && number >= life->meta_done &&
+                   number <= life->meta_asked,
+               "the metadata is %llu", (unsigned long long)number);
     struct dwal_record record = {.data = "more", .size = 4};
     uint64_t lsn;
     code = dwal_commit(log, &record, &lsn, &error);

@@ -465,6 +465,58 @@ static void test_file_lock(void **state) {
     ops->close(disk, looking);
 }
 
+static int range_lock(int handle, enum dwal__range_kind kind, uint64_t first,
+                      uint64_t last) {
+    struct dwal__disk_range range = {first, last};
+    return ops->range_lock(disk, handle, kind, &range);
+}
+
+/* What is held of @first to @last, for who wants it so. */
+static void range_expect(int handle, enum dwal__range_kind kind, uint64_t first,
+                         uint64_t last, int result, uint64_t held_first,
+                         uint64_t held_last) {
+    struct dwal__disk_range range = {first, last}, held = {0, 0};
+    assert_int_equal(ops->range_held(disk, handle, kind, &range, &held),
+                     result);
+    assert_int_equal(held.first, held_first);
+    assert_int_equal(held.last, held_last);
+}
+
+static void test_range_locks(void **state) {
+    (void)state;
+    uint64_t end = INT64_MAX;
+    int writer = create("a");
+    int reader = ops->open(disk, dir, "a", DWAL__OPEN_READ);
+    int other = ops->open(disk, dir, "a", DWAL__OPEN_READ);
+    assert_int_equal(ops->lock(disk, writer, DWAL__LOCK_FILE), 0);
+    /* Leases are beside the writer's lock, and beside each other. */
+    assert_int_equal(range_lock(reader, DWAL__RANGE_SHARED, 500, 500), 0);
+    assert_int_equal(range_lock(other, DWAL__RANGE_SHARED, 500, 500), 0);
+    assert_int_equal(range_lock(other, DWAL__RANGE_SHARED, end, end), 0);
+    assert_int_equal(ops->lock_held(disk, reader), 1);
+    assert_int_equal(ops->lock_held(disk, writer), 0);
+    assert_int_equal(range_lock(writer, DWAL__RANGE_EXCLUSIVE, 1, 500),
+                     -EAGAIN);
+    range_expect(writer, DWAL__RANGE_EXCLUSIVE, 1, 500, 1, 500, 500);
+    range_expect(writer, DWAL__RANGE_EXCLUSIVE, 501, end, 1, end, end);
+    range_expect(writer, DWAL__RANGE_EXCLUSIVE, 1, 499, 0, 0, 0);
+    assert_int_equal(range_lock(writer, DWAL__RANGE_EXCLUSIVE, 1, 499), 0);
+    /* A trim is in the way of a lease, and its lock one with the writer's. */
+    assert_int_equal(range_lock(other, DWAL__RANGE_SHARED, 499, 499), -EAGAIN);
+    range_expect(other, DWAL__RANGE_SHARED, 300, 600, 1, 0, 499);
+    assert_int_equal(range_lock(writer, DWAL__RANGE_NONE, 100, end), 0);
+    assert_int_equal(range_lock(other, DWAL__RANGE_SHARED, 499, 499), 0);
+    range_expect(other, DWAL__RANGE_SHARED, 0, end, 1, 0, 99);
+    ops->close(disk, other);
+    ops->close(disk, reader);
+    assert_int_equal(range_lock(writer, DWAL__RANGE_EXCLUSIVE, 1, end), 0);
+    assert_int_equal(range_lock(writer, DWAL__RANGE_NONE, 0, end), 0);
+    reader = ops->open(disk, dir, "a", DWAL__OPEN_READ);
+    assert_int_equal(ops->lock_held(disk, reader), 0);
+    ops->close(disk, reader);
+    ops->close(disk, writer);
+}
+
 static void test_directory_lock(void **state) {
     (void)state;
     int other = ops->dir_open(disk, home);
@@ -561,6 +613,7 @@ int main(void) {
         TEST(allocate),
         TEST(written_until),
         TEST(file_lock),
+        TEST(range_locks),
         TEST(directory_lock),
         TEST(lock_holder),
         TEST(lock_holder_elsewhere),
