@@ -438,9 +438,10 @@ struct dwal__need {
     enum dwal__need_kind kind;
     uint64_t room; /* bytes of the records, a multiple of 8 */
     uint32_t records;
-    uint16_t type;     /* SYSTEM: of the record */
-    uint64_t trim_lsn; /* SYSTEM, a trim: the point … */
-    bool remembered;   /* … which a cut may have taken back: trim_wanted */
+    uint16_t type;        /* SYSTEM: of the record */
+    uint64_t trim_lsn;    /* SYSTEM, a trim: the point … */
+    bool remembered;      /* … which a cut may have taken back: trim_wanted */
+    uint64_t settles_lsn; /* SYSTEM, a mark: the point that it is to prove */
     const struct dwal__blob *metadata; /* SYSTEM, metadata: the blob */
     const struct dwal__cut *cut;       /* CUT; SYSTEM, a mark: of this cut */
     int64_t deadline; /* 0: append_timeout_ms is the only limit */
@@ -510,8 +511,8 @@ uint64_t dwal__place_next_lsn(struct dwal *log);
 int dwal__place_find(struct dwal *log, uint64_t lsn, struct dwal__batch **batch,
                      uint64_t *sequence);
 
-/* True if a trim, or a cut that drops segments, is the next to get a place; and
- * up to which LSN segments go with it, UINT64_MAX for a cut. place_lock held. */
+/* True if a trim, the mark behind one, or a cut that drops segments, is the next
+ * to get a place; and up to which LSN segments go with it, UINT64_MAX for a cut. place_lock held. */
 bool dwal__place_trim_waits(struct dwal *log, uint64_t *trim_lsn);
 
 /* Something got better: wakes who waits for a place, and can have it next. */

@@ -639,11 +639,11 @@ bool dwal__place_trim_waits(struct dwal *log, uint64_t *trim_lsn) {
         *trim_lsn = UINT64_MAX;
         return head->need->cut->kept.position.segment < log->end.segment;
     }
-    if (head == NULL || head->need->kind != DWAL__NEED_SYSTEM ||
-        head->need->type != DWAL__SYSTEM_TRIM)
+    if (head == NULL || head->need->kind != DWAL__NEED_SYSTEM)
         return false;
-    *trim_lsn = head->need->trim_lsn;
-    return true;
+    *trim_lsn = head->need->type == DWAL__SYSTEM_TRIM ? head->need->trim_lsn
+                                                      : head->need->settles_lsn;
+    return *trim_lsn != 0;
 }
 
 /* @waited_ms: how long it waited, for the text. */

@@ -11,13 +11,15 @@
 #include "log.h"
 
 /* A mark, so that the trim is below a watermark and its files may go; then the
- * keeper, who recycles them. Neither changes that the trim is durable, so being
- * late, or finding no room, is no error. */
-static void trim_settle(struct dwal *log) {
+ * keeper, who recycles them. On a full disk the trim may have taken the last
+ * block of a segment: then the mark may take the reserve. Neither changes that
+ * the trim is durable, so being late, or finding no room, is no error. */
+static void trim_settle(struct dwal *log, uint64_t trim_lsn) {
     struct dwal__need mark = {.kind = DWAL__NEED_SYSTEM,
                               .room = dwal__record_room(0),
                               .records = 1,
-                              .type = DWAL__SYSTEM_MARK};
+                              .type = DWAL__SYSTEM_MARK,
+                              .settles_lsn = trim_lsn};
     if (dwal__commit_system(log, &mark, NULL) == DWAL_OK)
         dwal__files_settle(
             log, dwal__deadline(dwal__now_ns(), log->options.io_timeout_ms));
@@ -74,7 +76,7 @@ int dwal__trim_run(struct dwal *log, uint64_t lsn, bool remembered,
         return code;
     if (dwal__retention_wanted(log) == 0)
         atomic_store(&log->held_told, false);
-    trim_settle(log);
+    trim_settle(log, granted - 1);
     return DWAL_OK;
 }
 

@@ -268,6 +268,36 @@ static void test_full_cut(void **state) {
     checked();
 }
 
+/* The trim takes the last block that there is: the mark behind it, without which
+ * no file goes, needs a segment of its own. */
+static void test_full_last_block(void **state) {
+    (void)state;
+    struct dwal_options options;
+    struct dwal_error error;
+    uint64_t lsn;
+    if (!ends_mount())
+        skip();
+    struct dwal *log = full_open(&options);
+    options.mark_delay_ms = 0;
+    log_close(log);
+    log = log_open(log_path, &options);
+    trim_some(log);
+    bool last = false;
+    for (unsigned i = 0; !last && i < 1000; i++) {
+        assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+        pthread_mutex_lock(&log->place_lock);
+        last = log->segment_offset + log->block_size == ENDS_SEGMENT &&
+               log->prepare_errno == ENOSPC;
+        pthread_mutex_unlock(&log->place_lock);
+    }
+    assert_true(last);
+    trim_some(log);
+    assert_true(until_full(log) > 1);
+    all_read(log);
+    log_close(log);
+    checked();
+}
+
 /* Appends on a full disk wait for what retention lets go: what is old, or what a
  * lease has held. Each is refused or durable, and in the end they go on. */
 static void goes_on(struct dwal *log, uint64_t more) {
@@ -298,9 +328,10 @@ static void test_full_retention(void **state) {
     until_full(log); /* all that is there is held */
     assert_true(dwal_first_lsn(log) <= held);
     log_done(dwal_lease_move(lease, dwal_durable_lsn(log), &error), &error);
-    goes_on(log, 100); /* without another trim */
-    all_read(log);
+    goes_on(log, 20); /* without another trim */
     dwal_lease_close(lease);
+    goes_on(log, 100);
+    all_read(log);
     log_close(log);
     checked();
 
@@ -455,6 +486,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(test_full_tmpfs, unmount),
         cmocka_unit_test_teardown(test_full_ext4, unmount),
         cmocka_unit_test_teardown(test_full_cut, unmount),
+        cmocka_unit_test_teardown(test_full_last_block, unmount),
         cmocka_unit_test_teardown(test_full_retention, unmount),
         cmocka_unit_test_teardown(test_no_room_to_create, unmount),
         cmocka_unit_test_teardown(test_frozen_latency, unmount),
