@@ -19,10 +19,11 @@ WITHOUT_FOLDER = ("tests/images/", "tests/golden/v", "tests/fuzz/corpus/",
                   "bench/results/")
 OURS_IN_IMAGES = {".py", ".c", ".h"}
 
-done = subprocess.run(["git", "-C", root, "ls-files", "-z"], check=False,
-                      capture_output=True, text=True)
-if done.returncode != 0:
-    print("no git checkout: it cannot be told which files are ours")
+try:
+    done = subprocess.run(["git", "-C", root, "ls-files", "-z"], check=True,
+                          capture_output=True, text=True)
+except (FileNotFoundError, subprocess.CalledProcessError):
+    print("no git, or no checkout: it cannot be told which files are ours")
     sys.exit(77)
 checked, missing = 0, []
 for name in filter(None, done.stdout.split("\0")):
