@@ -193,7 +193,7 @@ static void log_close(uv_work_t *work) {
 
 static void on_log_closed(uv_work_t *work, int status) {
     struct dwal_raft__store *store = work->data;
-    assert(status == 0);
+    assert(status == 0); /* nobody cancels it */
     (void)status;
     store->works--;
     store->log = NULL;

@@ -259,7 +259,7 @@ static void on_step_worked(uv_work_t *work, int status) {
     struct dwal_raft__store *store = work->data;
     const char *what =
         store->head->kind == DWAL_RAFT__TRUNCATE ? "truncate" : "install";
-    assert(status == 0);
+    assert(status == 0); /* nobody cancels it */
     (void)status;
     store->busy = false;
     if (store->code == DWAL_OK)
