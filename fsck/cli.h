@@ -34,9 +34,9 @@ enum dwal__exit {
  * First thing in main. Sets the name that starts each message (argv[0] too, for
  * getopt's), the locale, a large buffer for standard output, and the signals:
  * SIGINT, SIGTERM and SIGHUP set dwal__cli_cancelled once, a second one ends
- * the process; SIGPIPE and SIGXFSZ are ignored, so that a closed pipe and a limit
- * on the size of files are write errors. A standard stream that is closed stays
- * of no use: no file of a log gets its descriptor.
+ * the process; SIGPIPE and SIGXFSZ are ignored, so that a closed pipe and a
+ * limit on the size of files are write errors. A standard stream that is closed
+ * stays of no use: no file of a log gets its descriptor.
  */
 void dwal__cli_begin(const char *program, char **argv);
 
@@ -133,8 +133,8 @@ bool dwal__cli_choice(const char *option, const char *text,
 size_t dwal__cli_escape(const void *bytes, size_t size, size_t columns,
                         char *out);
 
-/* True for characters that drive a terminal, or reorder or hide others: DEL, the
- * C1 controls, direction marks, what has no width. */
+/* True for characters that drive a terminal, or reorder or hide others: DEL,
+ * the C1 controls, direction marks, what has no width. */
 bool dwal__cli_misleading(uint32_t character);
 
 /* Escapes the control characters of @text, which is our own otherwise. @out

@@ -193,7 +193,8 @@ void dwal__record_json(struct dwal__json *json, FILE *stream,
  * False: there is none. */
 bool dwal__dump_torn_tell(struct dwal__dump *dump);
 
-/* Tells why reading ended with @code, in as far as it is worth it. Exit code. */
+/* Tells why reading ended with @code, in as far as it is worth it. Exit
+ * code. */
 int dwal__dump_conclude(struct dwal__dump *dump, int code,
                         const struct dwal_error *error);
 

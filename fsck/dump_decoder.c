@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The program of --decoder: started once, by the shell, in a process group of
- * its own. It reads a line for each record, the object that --json prints
- * (so the payload is in base64, and the type is there), and answers each with a
- * line of text. Lines go back and forth one at a time. An answer too much, none,
- * or an endless one is an error that ends the dump; so is one that takes longer
- * than its deadline. A line too much may come so late that it passes for the
- * answer to the next record: then the one behind it is too much, at the latest
- * at the end, so no dump with shifted answers ends well.
+ * its own. It reads a line for each record, the object that --json prints (so
+ * the payload is in base64, and the type is there), and answers each with a
+ * line of text. Lines go back and forth one at a time. An answer too much,
+ * none, or an endless one is an error that ends the dump; so is one that takes
+ * longer than its deadline. A line too much may come so late that it passes for
+ * the answer to the next record: then the one behind it is too much, at the
+ * latest at the end, so no dump with shifted answers ends well.
  */
 #include <errno.h>
 #include <fcntl.h>

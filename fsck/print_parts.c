@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the parts of a report are made of. The invariant: no byte that comes from
- * a disk or a command line reaches a terminal unescaped.
+ * What the parts of a report are made of. The invariant: no byte that comes
+ * from a disk or a command line reaches a terminal unescaped.
  */
 #include "print_parts.h"
 

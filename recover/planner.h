@@ -99,7 +99,8 @@ struct dwal__mending {
     size_t capacity;
 };
 
-/* Fills @mending. Without patches neither overlay nor recovery mean anything. */
+/* Fills @mending. Without patches neither overlay nor recovery mean
+ * anything. */
 int dwal__mending_find(const struct dwal__repair_options *options,
                        const struct dwal__recovery *recovery,
                        const struct dwal__uuid *uuid,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Segment headers out of batches. The invariant: a header that is found here is
- * well-formed for its file (SPEC 4.2), and the segment's first batch follows it.
+ * well-formed for its file (SPEC 4.2), and the segment's first batch follows
+ * it.
  */
 #include "rebuild.h"
 

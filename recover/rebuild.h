@@ -3,10 +3,10 @@
  * A segment whose header is damaged: what its batches say of it.
  *
  * Every batch header names the segment's number, its salt and its own offset,
- * under a CRC; the first one stands right behind the segment header and so tells
- * the block size, and its link is the CRC that the segment header had. A header
- * with that CRC is *proven* if all of its fields come from somewhere; else what
- * only informs, the time of creation, is chosen so that the CRC fits.
+ * under a CRC; the first one stands right behind the segment header and so
+ * tells the block size, and its link is the CRC that the segment header had. A
+ * header with that CRC is *proven* if all of its fields come from somewhere;
+ * else what only informs, the time of creation, is chosen so that the CRC fits.
  */
 #ifndef DWAL_RECOVER_REBUILD_H
 #define DWAL_RECOVER_REBUILD_H
@@ -15,9 +15,9 @@
 #include "source.h"
 
 /*
- * What the batches in the open @source, named as segment @number, say of number,
- * salt, block size and size. False, or *@error a negative errno: they say
- * nothing. Whether the file belongs to a log only its header could tell.
+ * What the batches in the open @source, named as segment @number, say of
+ * number, salt, block size and size. False, or *@error a negative errno: they
+ * say nothing. Whether the file belongs to a log only its header could tell.
  */
 bool dwal__header_deduce(struct dwal__source *source, uint64_t number,
                          struct dwal__segment_header *header, int *error);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Planning a repair: which steps take the log to clean. repair.h has the rules
- * and why they are safe. Here is what a directory holds, and the plan as a list;
- * repair_tail.c and repair_cut.c fill it. Nothing in the three writes. Their
- * invariant: no step touches a live segment, but for what lies behind the live
- * end.
+ * and why they are safe. Here is what a directory holds, and the plan as a
+ * list; repair_tail.c and repair_cut.c fill it. Nothing in the three writes.
+ * Their invariant: no step touches a live segment, but for what lies behind the
+ * live end.
  */
 #include "repair.h"
 

@@ -29,8 +29,8 @@
  *
  * Before either, what checksums prove can be MENDED, if options.mend asks for
  * it: one bit at the end of a run that makes the batch there valid again (SPEC
- * 7.8), and a segment header that its batches prove (rebuild.h). Nothing is lost
- * by that. TAIL and CUT then are planned for the log as it is with these
+ * 7.8), and a segment header that its batches prove (rebuild.h). Nothing is
+ * lost by that. TAIL and CUT then are planned for the log as it is with these
  * patches, over a disk that shows them (overlay.h); a patch in a segment that
  * would be no part of the log even so is not made. A damage of many bits looks
  * like one flipped bit once in so many times: 2^32 over the bits that one
@@ -166,8 +166,8 @@ struct dwal__repair_options {
     void *argument;
     /* Asked between steps and every few MiB; true: stop. May be NULL. */
     bool (*cancelled)(void *argument);
-    /* Bytes that the recoveries have read that mending takes, each from 0, of an
-     * estimate. May be NULL. */
+    /* Bytes that the recoveries have read that mending takes, each from 0, of
+     * an estimate. May be NULL. */
     void (*progress)(void *argument, uint64_t done, uint64_t total);
     /* Told before a step is taken. May be NULL. */
     void (*step)(void *argument, const struct dwal__repair_step *step);

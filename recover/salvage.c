@@ -66,7 +66,8 @@ static bool start_sure(const struct finder *finder,
 
 /* What lower segments hold from @lsn on was given up when the one that is being
  * scanned began to give these LSNs. Where a start between is unreadable, that
- * may have begun lower: then a stretch that reaches so far is left out whole. */
+ * may have begun lower: then a stretch that reaches so far is left out
+ * whole. */
 static void pieces_hide(struct finder *finder, uint64_t lsn) {
     struct dwal__salvage *salvage = finder->salvage;
     while (salvage->piece_count > 0) {
@@ -425,8 +426,8 @@ static struct dwal__uuid uuid_choose(const struct dwal__recovery *recovery) {
     return best;
 }
 
-/* The header of @segment as far as it can be used. False: a file of another log,
- * or one in which nothing can be found. */
+/* The header of @segment as far as it can be used. False: a file of another
+ * log, or one in which nothing can be found. */
 static bool source_make(struct finder *finder,
                         const struct dwal__found_segment *segment,
                         const struct dwal__uuid *uuid,

@@ -17,8 +17,9 @@
  * An LSN can have been given more than once: what a crash left torn, or a cut
  * dropped, is given anew in a higher segment. So each batch header of a higher
  * segment hides what lower ones hold from its first LSN on; and where the start
- * of a higher epoch is unreadable, so that nobody knows what it dropped, that of
- * lower epochs which was neither in the run nor below a watermark is left out.
+ * of a higher epoch is unreadable, so that nobody knows what it dropped, that
+ * of lower epochs which was neither in the run nor below a watermark is left
+ * out.
  *
  * The new log is made under the flag file of recover/repair.h, which nothing
  * opens, and LOCK is made last. Interrupted and run again, what is there under

@@ -4,10 +4,10 @@
  *
  * Both are a segment whose start does not go on where the log ended. The
  * invariants: that segment is begun only when all that was appended is durable,
- * so nothing that is dropped is on its way; its start is alone in its batch, and
- * nobody else gets a place before a mark, sealed after the start became durable,
- * is durable too: so no single bad block brings back what was dropped, or takes
- * what was appended afterwards. One cut at a time.
+ * so nothing that is dropped is on its way; its start is alone in its batch,
+ * and nobody else gets a place before a mark, sealed after the start became
+ * durable, is durable too: so no single bad block brings back what was dropped,
+ * or takes what was appended afterwards. One cut at a time.
  */
 #include <assert.h>
 

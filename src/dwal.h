@@ -39,15 +39,15 @@
  * io_timeout_ms is over, for room when append_timeout_ms is. An operation that
  * is slow is told through options.log while it is under way. What no deadline
  * can be kept for are the calls that read and write in the caller's own thread:
- * dwal_open, cursors, dwal_cut, and with DWAL_SUBMIT_CALLER a submission that the kernel
- * does not return from.
+ * dwal_open, cursors, dwal_cut, and with DWAL_SUBMIT_CALLER a submission that
+ * the kernel does not return from.
  *
  * A full disk. A creation takes space for four segments, two of which are kept
- * back as a reserve: with them a log can be opened and trimmed also when nothing
- * else is left. Segments are allocated before they are used, so an append is
- * refused (DWAL_ENOSPC) before it has an LSN; no commit meets a full disk
- * halfway. Reading and closing go on, and so does appending, by itself, once
- * there is space or a trim has let a segment go.
+ * back as a reserve: with them a log can be opened and trimmed also when
+ * nothing else is left. Segments are allocated before they are used, so an
+ * append is refused (DWAL_ENOSPC) before it has an LSN; no commit meets a full
+ * disk halfway. Reading and closing go on, and so does appending, by itself,
+ * once there is space or a trim has let a segment go.
  *
  * Every function returns 0 or a negative DWAL_E… code, and tells the detail in
  * @error, which may be NULL. On failure outputs are left alone. The library
@@ -55,21 +55,21 @@
  *
  * Threads. All functions on a struct dwal may be called from any thread at any
  * time, except that nothing may be called once dwal_close has begun, but for
- * calls that were already waiting: they come back with 0 if their records became
- * durable, DWAL_ECLOSED if they had no LSN yet, DWAL_EFAILED after a failure. A
- * cursor belongs to one thread at a time. A signal interrupts no call, with or
- * without SA_RESTART.
+ * calls that were already waiting: they come back with 0 if their records
+ * became durable, DWAL_ECLOSED if they had no LSN yet, DWAL_EFAILED after a
+ * failure. A cursor belongs to one thread at a time. A signal interrupts no
+ * call, with or without SA_RESTART.
  *
  * Processes. In a child of fork() the parent's handles and cursors are good for
- * nothing: each call returns DWAL_EINVAL; dwal_close gives back the child's copies
- * of the lock and of the event descriptor. The parent's dwal_close frees the lock for others whatever its
- * children do; if the parent dies, a child that neither calls exec nor ends
- * keeps the log locked (DWAL_EBUSY). walfsck -p and -y refuse while a writer has
- * the log.
+ * nothing: each call returns DWAL_EINVAL; dwal_close gives back the child's
+ * copies of the lock and of the event descriptor. The parent's dwal_close frees
+ * the lock for others whatever its children do; if the parent dies, a child
+ * that neither calls exec nor ends keeps the log locked (DWAL_EBUSY). walfsck
+ * -p and -y refuse while a writer has the log.
  *
  * NULL. @error, and the outputs that say so, may be NULL. Without a log, a
- * cursor or a lease, functions return DWAL_EINVAL, or 0 if they return a number;
- * dwal_close, dwal_cursor_close and dwal_lease_close do nothing.
+ * cursor or a lease, functions return DWAL_EINVAL, or 0 if they return a
+ * number; dwal_close, dwal_cursor_close and dwal_lease_close do nothing.
  */
 #ifndef DWAL_H
 #define DWAL_H
@@ -233,9 +233,16 @@ struct dwal_options {
 /* The defaults, which are those of DWAL_PRESET_BALANCED. */
 void dwal_options_init(struct dwal_options *options);
 
-/* Sets submit, queue limits, batch_bytes_max, in_flight_max and huge_pages
- * together.
- * DWAL_EINVAL: no such preset. */
+/*
+ * Sets submit, queue_bytes_max, queue_records_max, batch_bytes_max,
+ * in_flight_max and huge_pages together:
+ *
+ *   LATENCY      CALLER   32 MiB    262,144   256 KiB   4   0
+ *   BALANCED     THREAD   32 MiB  1,048,576     1 MiB   4   0
+ *   THROUGHPUT   THREAD   32 MiB  4,194,304     2 MiB   8   1
+ *
+ * DWAL_EINVAL: no such preset.
+ */
 int dwal_options_preset(struct dwal_options *options, int preset);
 
 /* ---- the log ---- */
@@ -256,8 +263,8 @@ struct dwal_record {
  * Open the log in directory @path for writing, or create it.
  *
  * Locks it, recovers it, and changes nothing on disk until the first append,
- * trim, rotation, cut or metadata (creation excepted). A torn tail is accepted, and told
- * through options.log: the records in it were possibly, not provably,
+ * trim, rotation, cut or metadata (creation excepted). A torn tail is accepted,
+ * and told through options.log: the records in it were possibly, not provably,
  * acknowledged. Proven loss is refused. @options may be NULL: the defaults. Its
  * content is copied. *@log is freed by dwal_close.
  *
@@ -375,12 +382,12 @@ int dwal_trim(struct dwal *log, uint64_t lsn, struct dwal_error *error);
  * the log ends as before or as after, never in between, and once this has
  * returned 0, as after. The trim point and the metadata stay.
  *
- * Who waits for a record that is then cut off is told that it was durable, which
- * is true. An LSN that was cut off and not given again is DWAL_ECUT to
+ * Who waits for a record that is then cut off is told that it was durable,
+ * which is true. An LSN that was cut off and not given again is DWAL_ECUT to
  * dwal_wait; a cursor that has shown what was cut off returns it too, once it
- * comes to where it knew the end to be. Appends
- * made meanwhile wait for the end of the cut, append_timeout_ms at most, and get
- * LSNs behind @lsn. Does nothing if no record is behind @lsn.
+ * comes to where it knew the end to be. Appends made meanwhile wait for the end
+ * of the cut, append_timeout_ms at most, and get LSNs behind @lsn. Does nothing
+ * if no record is behind @lsn.
  *
  * Returns 0, or:
  *   DWAL_EINVAL   @lsn was never given, or what is kept would end before
@@ -427,8 +434,8 @@ int dwal_meta_set(struct dwal *log, const void *data, size_t size,
  * The metadata that was last known to be durable, into the @size bytes at
  * @data. Sets *@used (which may be NULL) to its size, 0 if there is none, also
  * if there is no room for it: then it returns DWAL_EINVAL and copies nothing.
- * So @data may be NULL, with @size 0, to ask. No system call; also on a log that
- * has failed.
+ * So @data may be NULL, with @size 0, to ask. No system call; also on a log
+ * that has failed.
  */
 int dwal_meta_get(struct dwal *log, void *data, size_t size, size_t *used,
                   struct dwal_error *error);
@@ -448,8 +455,8 @@ int dwal_meta_get(struct dwal *log, void *data, size_t size, size_t *used,
 int dwal_close(struct dwal *log, struct dwal_error *error);
 
 /*
- * DWAL_OK while the log is in order; otherwise DWAL_EFAILED, and @error says what
- * made it fail. Any thread, does not block.
+ * DWAL_OK while the log is in order; otherwise DWAL_EFAILED, and @error says
+ * what made it fail. Any thread, does not block.
  */
 int dwal_failure(struct dwal *log, struct dwal_error *error);
 
@@ -471,9 +478,10 @@ int dwal_failure(struct dwal *log, struct dwal_error *error);
  * A descriptor to be watched for reading, level- or edge-triggered: readable
  * when, since the last dwal_reap, the durable prefix has advanced, the log has
  * failed, or a dwal_append_async that was told DWAL_EAGAIN may find room. It is
- * readable at first, and may be for nothing. dwal_reap makes it unreadable; the caller neither
- * reads, writes nor closes it. It is the log's own, the same at each call,
- * close-on-exec, and closed by dwal_close: take it out of the loop before.
+ * readable at first, and may be for nothing. dwal_reap makes it unreadable; the
+ * caller neither reads, writes nor closes it. It is the log's own, the same at
+ * each call, close-on-exec, and closed by dwal_close: take it out of the loop
+ * before.
  *
  * From the first call on the log has one more thread, which keeps io_timeout_ms
  * for who sleeps elsewhere: the descriptor tells of a disk that hangs. While
@@ -521,15 +529,15 @@ int dwal_append_async(struct dwal *log, const struct dwal_record *records,
                       struct dwal_error *error);
 
 /*
- * Take up to @room completions into @completions, in the order of their appends,
- * which is that of their LSNs. Never waits. Sets *@count, also to 0. If there
- * are more, the descriptor is readable again.
+ * Take up to @room completions into @completions, in the order of their
+ * appends, which is that of their LSNs. Never waits. Sets *@count, also to 0.
+ * If there are more, the descriptor is readable again.
  *
- * Each comes once, to one thread if several reap. After a failure those that are
- * known to be durable come with DWAL_OK, then all others with DWAL_EFAILED. One
- * whose records were cut off meanwhile comes with DWAL_OK: they were durable.
- * What was not reaped before dwal_close is not told any more; if that returns 0,
- * it is durable.
+ * Each comes once, to one thread if several reap. After a failure those that
+ * are known to be durable come with DWAL_OK, then all others with DWAL_EFAILED.
+ * One whose records were cut off meanwhile comes with DWAL_OK: they were
+ * durable. What was not reaped before dwal_close is not told any more; if that
+ * returns 0, it is durable.
  *
  * Returns 0, also on a log that has failed, or DWAL_EINVAL: @count is NULL, or
  * @completions is and @room is not 0.
@@ -642,8 +650,8 @@ struct dwal_stats {
 };
 
 /*
- * Fill @stats, as much of it as stats->size says, which the caller has set.
- * Any thread, also on a log that hangs or has failed; costs about a microsecond,
+ * Fill @stats, as much of it as stats->size says, which the caller has set. Any
+ * thread, also on a log that hangs or has failed; costs about a microsecond,
  * and as much for each lease; callers of dwal_append nothing.
  *
  * Returns 0, or DWAL_EINVAL: stats->size is not that of any version.
@@ -672,8 +680,8 @@ struct dwal_latency {
 
 /*
  * One of the histograms since dwal_open. Count and percentiles agree; the sum
- * may be ahead by what comes in meanwhile. Any thread; allocates for the time of
- * the call. Returns 0, DWAL_EINVAL (no such stage) or DWAL_ENOMEM.
+ * may be ahead by what comes in meanwhile. Any thread; allocates for the time
+ * of the call. Returns 0, DWAL_EINVAL (no such stage) or DWAL_ENOMEM.
  */
 int dwal_stats_latency(struct dwal *log, int stage,
                        struct dwal_latency *latency, struct dwal_error *error);
@@ -695,8 +703,8 @@ int dwal_stats_prometheus_all(struct dwal *const *logs, size_t count,
                               struct dwal_error *error);
 
 /* One histogram in microseconds, as HdrHistogram prints percentiles, which many
- * tools plot. Otherwise as dwal_stats_prometheus; DWAL_EINVAL also if there is no
- * such stage. */
+ * tools plot. Otherwise as dwal_stats_prometheus; DWAL_EINVAL also if there is
+ * no such stage. */
 int dwal_stats_percentiles(struct dwal *log, int stage, char *buffer,
                            size_t size, size_t *needed,
                            struct dwal_error *error);
@@ -806,9 +814,10 @@ int dwal_cursor_load(struct dwal_cursor *cursor, uint64_t last_lsn,
  * Finds places through a sparse index, which is built as records are got and
  * passed by: mostly one read of the disk, of the batch and 32 KiB at most, if
  * something near was got before, otherwise three or so. Where another process
- * has the log, each call also looks whether it was cut, which takes two or three
- * more. From the first call on the cursor takes 2 MiB more for the index (6 MiB
- * for a log of 65,536 segments), the largest batch twice, and 32 open files.
+ * has the log, each call also looks whether it was cut, which takes two or
+ * three more. From the first call on the cursor takes 2 MiB more for the index
+ * (6 MiB for a log of 65,536 segments), the largest batch twice, and 32 open
+ * files.
  *
  *   0              *@record is set
  *   DWAL_END       it is not durable yet, as dwal_cursor_open says for this
@@ -863,11 +872,11 @@ int dwal_lease_open(const char *path, uint64_t lsn, struct dwal_lease **lease,
                     struct dwal_error *error);
 
 /*
- * Let go of what is before @lsn, and hold from there on. Only forward: DWAL_EINVAL
- * otherwise, and in a child of fork(). What it lets go is trimmed later, see
- * dwal_trim. Two system calls. DWAL_ETRIMMED: a reset has emptied the log, and
- * what came after it was trimmed up to there; DWAL_ENOMEM, DWAL_EIO. Whatever it
- * returns but 0 leaves the lease where it was.
+ * Let go of what is before @lsn, and hold from there on. Only forward:
+ * DWAL_EINVAL otherwise, and in a child of fork(). What it lets go is trimmed
+ * later, see dwal_trim. Two system calls. DWAL_ETRIMMED: a reset has emptied
+ * the log, and what came after it was trimmed up to there; DWAL_ENOMEM,
+ * DWAL_EIO. Whatever it returns but 0 leaves the lease where it was.
  */
 int dwal_lease_move(struct dwal_lease *lease, uint64_t lsn,
                     struct dwal_error *error);

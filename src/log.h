@@ -31,8 +31,8 @@
  *   keeper      directory operations after the first append: its thread alone
  *
  * Lock order: activate_lock, lease_lock, events.lock, files.lock, place_lock,
- * fail_lock, log_lock, view.lock, metadata_lock, events.signal_lock; each may be
- * taken alone. The registry's lock (view.c) is taken with none of them held.
+ * fail_lock, log_lock, view.lock, metadata_lock, events.signal_lock; each may
+ * be taken alone. The registry's lock (view.c) is taken with none of them held.
  *
  * Pairings of atomics that are not relaxed are explained where they stand; the
  * three that matter most:
@@ -463,9 +463,9 @@ int dwal__place_reserve(struct dwal *log, const struct dwal__need *need,
 bool dwal__place_reserve_now(struct dwal *log, const struct dwal__need *need,
                              struct dwal__place *place);
 
-/* The same, with the codes of dwal_append and what they need: a segment is asked
- * for, what was sealed on the way is written. Calls nobody back, so a lock may
- * be held. */
+/* The same, with the codes of dwal_append and what they need: a segment is
+ * asked for, what was sealed on the way is written. Calls nobody back, so a
+ * lock may be held. */
 int dwal__place_reserve_try(struct dwal *log, const struct dwal__need *need,
                             struct dwal__place *place,
                             struct dwal_error *error);
@@ -511,8 +511,9 @@ uint64_t dwal__place_next_lsn(struct dwal *log);
 int dwal__place_find(struct dwal *log, uint64_t lsn, struct dwal__batch **batch,
                      uint64_t *sequence);
 
-/* True if a trim, the mark behind one, or a cut that drops segments, is the next
- * to get a place; and up to which LSN segments go with it, UINT64_MAX for a cut. place_lock held. */
+/* True if a trim, the mark behind one, or a cut that drops segments, is the
+ * next to get a place; and up to which LSN segments go with it, UINT64_MAX for
+ * a cut. place_lock held. */
 bool dwal__place_trim_waits(struct dwal *log, uint64_t *trim_lsn);
 
 /* Something got better: wakes who waits for a place, and can have it next. */

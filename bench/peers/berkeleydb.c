@@ -4,9 +4,9 @@
  * which returns when the record is on disk and lets threads that come in the
  * meantime share a flush. Private to the process, no transactions, no
  * databases. Set up to be fast: log files as large as a segment of ours, filled
- * with zeros when they are begun (DB_LOG_ZERO, which gains a fifth and more), and
- * a log buffer that holds the records of all jobs, so that it is not written
- * early.
+ * with zeros when they are begun (DB_LOG_ZERO, which gains a fifth and more),
+ * and a log buffer that holds the records of all jobs, so that it is not
+ * written early.
  */
 #include <db.h>
 #include <string.h>

@@ -3,9 +3,9 @@
  * The log that everybody writes first: a mutex, a condition variable, a buffer,
  * pwrite and fdatasync. Who finds nobody writing writes for all who came until
  * then; the others wait for the broadcast. The file is written with zeros
- * before, and begun again when it is full, so that no commit extends it: in this
- * it is as fast as such a log can be. It has no checksums, no batches that are
- * valid only whole, and cannot be recovered.
+ * before, and begun again when it is full, so that no commit extends it: in
+ * this it is as fast as such a log can be. It has no checksums, no batches that
+ * are valid only whole, and cannot be recovered.
  */
 #include <errno.h>
 #include <fcntl.h>

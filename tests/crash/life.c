@@ -18,7 +18,8 @@
 #include "tests/support/check.h"
 
 #define MS INT64_C(1000000)
-/* No call takes longer on a disk that works, if it is not slow: virtual time. */
+/* No call takes longer on a disk that works, if it is not slow: virtual
+ * time. */
 #define HEALTHY_NS (2000 * MS)
 
 struct caller {
@@ -501,7 +502,8 @@ static void *caller_main(void *argument) {
 
 /* ---- readers ---- */
 
-/* Everything from where it stands to the end for now. False: no use to go on. */
+/* Everything from where it stands to the end for now. False: no use to go
+ * on. */
 static bool reader_step(struct life *life, struct dwal__reader *reader) {
     static uint8_t bytes[ORACLE_PAYLOAD_MAX];
     struct dwal__reader_item item;

@@ -19,7 +19,8 @@ static struct simdisk *of(struct dwal__disk *disk) {
     return (struct simdisk *)disk;
 }
 
-/* Lets time pass and ends the operation: with @result, unless a fault struck. */
+/* Lets time pass and ends the operation: with @result, unless a fault
+ * struck. */
 static int64_t outcome(struct simdisk *sim, const struct sim_fault *fault,
                        uint64_t number, int64_t result) {
     if (sched_inside())
@@ -330,7 +331,8 @@ static ssize_t sim_read(struct dwal__disk *disk, int handle, void *bytes,
                             file_read(inode, bytes, size, offset));
 }
 
-/* A sector that is written in part keeps the rest, as through the page cache. */
+/* A sector that is written in part keeps the rest, as through the page
+ * cache. */
 static void sectors_write(struct simdisk *sim, struct sim_inode *inode,
                           const uint8_t *bytes, size_t size, uint64_t offset) {
     for (size_t done = 0; done < size;) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the fuzzers get at mutate.c: libFuzzer by two functions of a target, AFL++
- * by a shared library that has three (AFL_CUSTOM_MUTATOR_LIBRARY). With
+ * How the fuzzers get at mutate.c: libFuzzer by two functions of a target,
+ * AFL++ by a shared library that has three (AFL_CUSTOM_MUTATOR_LIBRARY). With
  * FUZZ_SEGMENT the inputs are segments, otherwise folders.
  */
 #include "mutate.h"

@@ -51,7 +51,8 @@ static void segment_seal(uint8_t *bytes) {
                 dwal__crc32(0, bytes + 12, DWAL__SEGMENT_HEADER_SIZE - 12));
 }
 
-/* The records of a batch, of which @size bytes are there; returns the digest. */
+/* The records of a batch, of which @size bytes are there; returns the
+ * digest. */
 static uint32_t records_seal(uint8_t *batch, size_t size) {
     size_t end = dwal__get64(batch + AT(batch_header, size));
     uint32_t left = dwal__get32(batch + AT(batch_header, record_count));

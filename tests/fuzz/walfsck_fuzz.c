@@ -64,7 +64,8 @@ static void others_check(const struct folder *folder, struct memdisk *disk) {
 }
 
 /* Behind a repair that ended with @status. Headers are all that
- * --rebuild-header sees to: a torn tail may be left, and damage that it told. */
+ * --rebuild-header sees to: a torn tail may be left, and damage that it
+ * told. */
 static void second_check(const struct folder *folder, int status) {
     if (folder->choice / 2 % 4 < 3)
         fuzz_check(walfsck("--strict", NULL, NULL) == DWAL__EXIT_CLEAN);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A life of a real writer, for damage_hunt.py, which kills it: appends, commits,
- * trims, rotates, and tells what was acknowledged, a line each, written only
- * once it is durable:
+ * A life of a real writer, for damage_hunt.py, which kills it: appends,
+ * commits, trims, rotates, and tells what was acknowledged, a line each,
+ * written only once it is durable:
  *
  *     a LSN    all records up to this one
  *     t LSN    the records up to this one are trimmed
  *
  * What a record holds follows from its LSN alone, so that whoever knows the LSN
- * can tell whether it is the right one: type LSN % 7, tenant LSN, shard LSN / 5,
- * and bytes that begin with the LSN in decimal and go on with it in a pattern.
+ * can tell whether it is the right one: type LSN % 7, tenant LSN, shard LSN /
+ * 5, and bytes that begin with the LSN in decimal and go on with it in a
+ * pattern.
  *
  * usage: live_log DIR SEED STEPS
  */

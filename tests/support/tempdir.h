@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A directory of one test, removed with all that is in it, also when the test is
- * killed. */
+/* A directory of one test, removed with all that is in it, also when the test
+ * is killed. */
 #ifndef DWAL_TESTS_TEMPDIR_H
 #define DWAL_TESTS_TEMPDIR_H
 

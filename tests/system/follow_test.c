@@ -186,7 +186,8 @@ static void batch_send(struct writer *w, struct batch_maker *maker) {
         flights_land(w);
 }
 
-/* A new segment. All before it has landed, so its start says what is durable. */
+/* A new segment. All before it has landed, so its start says what is
+ * durable. */
 static void rotate(struct writer *w) {
     uint8_t bytes[DWAL__START_SIZE_MAX];
     flights_land(w);

@@ -348,9 +348,9 @@ static void test_rotate_and_trim(void **state) {
     assert_true(tempdir_count(*state, ".spare") <= 2 + 4);
 }
 
-/* [retire] A reader of a live log whose every record was trimmed, and which went
- * on in a new segment, finds nothing, and nothing wrong: each file that is gone
- * is explained by a watermark on disk. */
+/* [retire] A reader of a live log whose every record was trimmed, and which
+ * went on in a new segment, finds nothing, and nothing wrong: each file that is
+ * gone is explained by a watermark on disk. */
 static void test_live_reader_after_trim(void **state) {
     struct dwal_options options = options_small(DWAL_CREATE_NEW);
     struct dwal *log = log_open(*state, &options);

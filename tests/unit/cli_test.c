@@ -219,8 +219,8 @@ static void escaping(void **state) {
     assert_string_equal(time, "2554-07-21T23:34:33.709551Z");
 }
 
-/* Characters that terminals obey, or that reorder or hide text: written out once
- * more, independent of the code that is tested. */
+/* Characters that terminals obey, or that reorder or hide text: written out
+ * once more, independent of the code that is tested. */
 static bool drives(uint32_t c) {
     static const uint32_t others[] = {
         0x00AD, 0x061C, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F,
@@ -271,8 +271,8 @@ static void every_character(void **state) {
     }
 }
 
-/* Every byte, alone and in pairs, in the middle of text: what comes out of it is
- * printable ASCII, or a character that came in whole. */
+/* Every byte, alone and in pairs, in the middle of text: what comes out of it
+ * is printable ASCII, or a character that came in whole. */
 static void every_pair_of_bytes(void **state) {
     (void)state;
     for (unsigned pair = 0; pair < 0x10000; pair++) {

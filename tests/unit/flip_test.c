@@ -141,7 +141,8 @@ static void test_valid_is_no_flip(void **state) {
     assert_false(sample_find(&sample, &flip));
 }
 
-/* A flip explains nothing if the batch would still not follow the one before. */
+/* A flip explains nothing if the batch would still not follow the one
+ * before. */
 static void test_wrong_place(void **state) {
     (void)state;
     static struct sample sample;

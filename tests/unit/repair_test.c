@@ -703,8 +703,8 @@ static void check_between(struct memdisk *memdisk, const struct scene *scene,
     dwal__recovery_release(&recovery);
 }
 
-/* For each scene, and each way to stop its repair at each operation: @check with
- * the disk before, after all of it, and as the stop left it. */
+/* For each scene, and each way to stop its repair at each operation: @check
+ * with the disk before, after all of it, and as the stop left it. */
 typedef void stop_check(const struct scene *scene, struct memdisk *before,
                         struct memdisk *after, struct memdisk *stopped,
                         uint64_t stop);

@@ -2,9 +2,9 @@
 /*
  * Salvage, from one disk in memory to another: all that is whole is in the new
  * log with its LSN and everything else, each hole is told by the log itself and
- * nothing else is; stopped at every operation, by a kill or a loss of power, what
- * is there is opened by nothing, and the salvage run again ends with the same
- * bytes. The damaged log is never written to.
+ * nothing else is; stopped at every operation, by a kill or a loss of power,
+ * what is there is opened by nothing, and the salvage run again ends with the
+ * same bytes. The damaged log is never written to.
  */
 #include "tests/support/check.h"
 #include "tests/support/logdisk.h"
