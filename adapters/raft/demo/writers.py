@@ -5,6 +5,7 @@ A row is tried until it is acknowledged. What was not acknowledged may be there 
 not; a second try that meets the primary key learns that the first had got through.
 The content of a row follows from the seed and its id, so nothing need be kept.
 """
+import contextlib
 import random
 import threading
 import time
@@ -81,7 +82,7 @@ class Ledger:
 class Writer(threading.Thread):
     """One client: finds the leader, inserts, and finds the next one."""
 
-    def __init__(self, number, seed, addresses, ledger, stop):
+    def __init__(self, number, seed, addresses, ledger, stop, may_write):
         super().__init__(name=f"writer {number}", daemon=True)
         self.failure = None
         self._seed = seed
@@ -91,13 +92,15 @@ class Writer(threading.Thread):
         self._addresses = addresses
         self._ledger = ledger
         self._stop_asked = stop
+        self._may_write = may_write
         self._connection = None
 
     def run(self):
         try:
             while not self._stop_asked.is_set():
-                self._row_insert(self._next)
-                self._next += 1
+                if self._may_write.wait(0.1):
+                    self._row_insert(self._next)
+                    self._next += 1
         except Exception as failure:  # told by writers_check, which raises it
             self.failure = failure
         finally:
@@ -150,8 +153,10 @@ class Writers:
     def __init__(self, count, seed, addresses):
         self.ledger = Ledger()
         self._stop = threading.Event()
-        self._threads = [Writer(number, seed, addresses, self.ledger, self._stop)
-                         for number in range(count)]
+        self._may_write = threading.Event()
+        self._may_write.set()
+        self._threads = [Writer(number, seed, addresses, self.ledger, self._stop,
+                                self._may_write) for number in range(count)]
 
     def start(self):
         for thread in self._threads:
@@ -161,6 +166,15 @@ class Writers:
         for thread in self._threads:
             if thread.failure is not None:
                 raise nodes.Failed(f"{thread.name}: {thread.failure}") from thread.failure
+
+    @contextlib.contextmanager
+    def resting(self):
+        """No new rows meanwhile."""
+        self._may_write.clear()
+        try:
+            yield
+        finally:
+            self._may_write.set()
 
     def stop(self):
         self._stop.set()
