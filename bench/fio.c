@@ -113,6 +113,8 @@ const char *dwal__fio_pattern(const struct dwal__bench_options *options) {
                    ? "1 MiB RWF_DSYNC overwrites, 4 at a time"
                    : "1 MiB RWF_DSYNC writes into preallocated space, 4 at a "
                      "time";
+    case DWAL__BENCH_GET:
+        return "random direct reads of a payload, one at a time";
     default:
         return "1 MiB direct reads, 8 at a time";
     }
@@ -185,6 +187,11 @@ static void words_measure(struct words *words,
     if (options->mode == DWAL__BENCH_COMMIT) {
         word_add(words, "--bs=4k");
         word_add(words, "--iodepth=1");
+    } else if (options->mode == DWAL__BENCH_GET) {
+        word_add(words, "--bs=%u",
+                 options->bs > 4096 ? (options->bs + 4095) / 4096 * 4096
+                                    : 4096);
+        word_add(words, "--iodepth=1");
     } else {
         word_add(words, "--bs=1M");
         word_add(words, "--iodepth=%d",
@@ -197,7 +204,8 @@ static void words_measure(struct words *words,
         if (!grows(options))
             word_add(words, "--overwrite=1");
     } else {
-        word_add(words, "--rw=read");
+        word_add(words, options->mode == DWAL__BENCH_GET ? "--rw=randread"
+                                                         : "--rw=read");
     }
     word_add(words, "--group_reporting");
     word_add(words, "--lat_percentiles=1");

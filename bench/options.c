@@ -23,8 +23,9 @@
 #define RUNTIME_DEFAULT 5.0
 #define READ_SIZE_DEFAULT (256 * MIB)
 
-const char *const dwal__bench_mode_names[] = {"commit", "append",  "scan",
-                                              "load",   "recover", NULL};
+const char *const dwal__bench_mode_names[] = {
+    "commit", "append", "scan", "load", "get", "recover", NULL};
+static const char *const by_names[] = {"index", "seek", NULL};
 const char *const dwal__bench_preset_names[] = {"latency", "balanced",
                                                 "throughput", NULL};
 const char *const dwal__bench_sync_names[] = {"auto", "dsync", "fdsync", NULL};
@@ -45,7 +46,7 @@ enum kind {
 /* The modes in which an option means something. */
 #define IN(mode) (1u << DWAL__BENCH_##mode)
 #define WRITING (IN(COMMIT) | IN(APPEND))
-#define READING (IN(SCAN) | IN(LOAD) | IN(RECOVER))
+#define READING (IN(SCAN) | IN(LOAD) | IN(GET) | IN(RECOVER))
 
 struct row {
     const char *name;
@@ -66,7 +67,7 @@ static const struct row rows[] = {
     {"mode", "MODE",
      "commit: append a record, wait until it is durable;\n"
      "append: do not wait; scan: read a log; load: in bulk;\n"
-     "recover: open one; commit",
+     "get: read records at random; recover: open one; commit",
      KIND_CHOICE, FIELD(mode), 0, 0, dwal__bench_mode_names,
      WRITING | READING, false},
     {"numjobs", "N", "threads that do so, 1 to 1024; 1",
@@ -81,8 +82,8 @@ static const struct row rows[] = {
      "measure for so long; 5, or, with --size, no limit",
      KIND_REAL, FIELD(runtime), 0, 86400, NULL, WRITING | READING, true},
     {"size", "SIZE",
-     "stop after so many bytes of payload; of scan, load and\n"
-     "recover: that the log has, 256M",
+     "stop after so many bytes of payload; of scan, load, get\n"
+     "and recover: that the log has, 256M",
      KIND_SIZE, FIELD(size), 1, TIB, NULL, WRITING | READING, true},
     {"ramp_time", "SECONDS", "run for so long before measuring",
      KIND_REAL, FIELD(ramp_time), 0, 86400, NULL, WRITING, true},
@@ -126,6 +127,13 @@ static const struct row rows[] = {
     {"verify", "SIZE",
      "let recovery check the newest SIZE at least; everything",
      KIND_SIZE, FIELD(verify), 0, TIB, NULL, IN(RECOVER), false},
+    {"batch", "SIZE",
+     "let batches of the log that is read be of this size, or\n"
+     "of one record; the preset's",
+     KIND_SIZE, FIELD(batch), 4 * KIB, 1024 * MIB, NULL, READING, false},
+    {"by", "HOW",
+     "index (dwal_cursor_get), seek (a seek for each); index",
+     KIND_CHOICE, FIELD(by), 0, 0, by_names, IN(GET), false},
     {"vs", "fio",
      "in turn with fio and the matching pattern on the same\n"
      "filesystem, and the ratio of the medians",
@@ -140,14 +148,15 @@ static const struct row rows[] = {
 
 static const char modes_help[] =
 "\n"
-"commit and append write a new log; scan, load and recover write one of --size\n"
-"first, drop it from the page cache before each pass, and measure whole passes:\n"
-"the latency of scan and load is that of reading the log, of recover that of\n"
-"opening it.\n"
+"commit and append write a new log; scan, load, get and recover write one of\n"
+"--size first. scan, load and recover drop it from the page cache before each\n"
+"pass, and measure whole passes: the latency of scan and load is that of reading\n"
+"the log, of recover that of opening it.\n"
 "With --vs fio: commit against overwrites of 4 KiB, one at a time a job; append\n"
 "against 1 MiB, four at a time, overwriting with --trim, otherwise into\n"
 "preallocated space, all with RWF_DSYNC; scan, load and recover against direct\n"
-"reads of 1 MiB, eight at a time.\n";
+"reads of 1 MiB, eight at a time; get against random direct reads of a payload,\n"
+"4 KiB at least, one at a time.\n";
 
 static const char common_help[] =
 "\n"

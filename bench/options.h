@@ -15,7 +15,13 @@ enum dwal__bench_mode {
     DWAL__BENCH_APPEND, /* append without waiting, but for iodepth */
     DWAL__BENCH_SCAN,   /* read a whole log through a cursor */
     DWAL__BENCH_LOAD,   /* the same in bulk, into memory of its own */
+    DWAL__BENCH_GET,    /* read records at random, one at a time */
     DWAL__BENCH_RECOVER /* open a log */
+};
+
+enum dwal__bench_by {
+    DWAL__BENCH_BY_INDEX, /* dwal_cursor_get */
+    DWAL__BENCH_BY_SEEK   /* dwal_cursor_seek and dwal_cursor_next */
 };
 
 struct dwal__bench_options {
@@ -38,6 +44,8 @@ struct dwal__bench_options {
     uint64_t trim;         /* payload bytes to keep; 0: never trim */
     uint64_t warmup;       /* payload bytes to append and trim first */
     uint64_t verify;       /* of recover; UINT64_MAX: everything */
+    uint64_t batch;        /* of the log that is read; 0: the preset's */
+    int by;                /* of get: enum dwal__bench_by */
     unsigned logs;
     unsigned rounds; /* of --vs */
     bool versus_fio;

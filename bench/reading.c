@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Passes over a log that was closed cleanly. The clock runs only inside a pass:
- * not while the log is written, dropped from the page cache, or closed again.
+ * Passes over a log that was closed cleanly, or records of it at random. The
+ * clock runs only inside a pass: not while the log is written, dropped from the
+ * page cache, or closed again.
  */
 #include "reading.h"
 
@@ -19,6 +20,8 @@ static bool log_write(const struct dwal__bench_options *options,
     struct dwal_error error;
     struct dwal *log;
     dwal__bench_log_options(options, &log_options);
+    if (options->batch != 0)
+        log_options.batch_bytes_max = options->batch;
     if (dwal_open(path, &log_options, &log, &error) != DWAL_OK) {
         dwal__cli_error("%s", error.text);
         return false;
@@ -134,6 +137,73 @@ static bool pass_run(const struct dwal__bench_options *options,
     return good;
 }
 
+/* ---- at random ---- */
+
+static int record_get(const struct dwal__bench_options *options,
+                      struct dwal_cursor *cursor, uint64_t lsn,
+                      struct dwal_record *record, struct dwal_error *error) {
+    if (options->by == DWAL__BENCH_BY_INDEX)
+        return dwal_cursor_get(cursor, lsn, record, error);
+    int code = dwal_cursor_seek(cursor, lsn, error);
+    return code == DWAL_OK ? dwal_cursor_next(cursor, record, error) : code;
+}
+
+/* splitmix64: the same LSNs in each run. */
+static uint64_t random_next(uint64_t *state) {
+    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+    return z ^ z >> 31;
+}
+
+/* Gets records until the time is over. */
+static bool records_get(const struct dwal__bench_options *options,
+                        struct dwal_cursor *cursor, uint64_t last_lsn,
+                        struct dwal__result *result) {
+    struct dwal_record record;
+    struct dwal_error error;
+    uint64_t random = 1;
+    int64_t begin = dwal__bench_now_ns(), end = begin;
+    int64_t until = begin + (int64_t)(options->runtime * 1e9);
+    while (end < until && !dwal__cli_cancelled()) {
+        int64_t start = end;
+        uint64_t lsn = 1 + random_next(&random) % last_lsn;
+        int code = record_get(options, cursor, lsn, &record, &error);
+        end = dwal__bench_now_ns();
+        if (code != DWAL_OK || record.lsn != lsn ||
+            record.size != options->bs) {
+            dwal__cli_error("LSN %" PRIu64 ": %s", lsn,
+                            code != DWAL_OK ? error.text : "another record");
+            return false;
+        }
+        dwal__histogram_add(&result->latency, (uint64_t)(end - start));
+        result->records++;
+    }
+    result->seconds = (double)(end - begin) / 1e9;
+    return true;
+}
+
+static bool get_run(const struct dwal__bench_options *options, const char *path,
+                    uint64_t last_lsn, struct dwal__result *result) {
+    struct dwal_cursor *cursor;
+    struct dwal_error error;
+    struct dwal__usage before;
+    dwal__scratch_uncache(path);
+    if (dwal_cursor_open(path, NULL, &cursor, &error) != DWAL_OK) {
+        dwal__cli_error("%s", error.text);
+        return false;
+    }
+    dwal__usage_look(&before);
+    bool good = records_get(options, cursor, last_lsn, result);
+    dwal__usage_look(&result->usage);
+    dwal__usage_since(&result->usage, &before);
+    dwal_cursor_close(cursor);
+    result->cancelled = dwal__cli_cancelled();
+    return good;
+}
+
+/* ---- all of it ---- */
+
 bool dwal__reading_run(const struct dwal__bench_options *options,
                        const char *path, struct dwal__result *result) {
     char log[PATH_MAX + 16];
@@ -142,6 +212,8 @@ bool dwal__reading_run(const struct dwal__bench_options *options,
     snprintf(log, sizeof log, "%s/log", path);
     if (!log_write(options, log, &last_lsn))
         return false;
+    if (options->mode == DWAL__BENCH_GET)
+        return get_run(options, log, last_lsn, result);
     int64_t total_ns = 0;
     do {
         struct dwal__usage used;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading a whole log, by a cursor or by recovery, as often as time allows. */
+/* Reading a log, by a cursor or by recovery, as often as time allows. */
 #ifndef DWAL_BENCH_READING_H
 #define DWAL_BENCH_READING_H
 

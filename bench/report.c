@@ -14,6 +14,7 @@
 static bool reading(const struct dwal__bench_options *options) {
     return options->mode == DWAL__BENCH_SCAN ||
            options->mode == DWAL__BENCH_LOAD ||
+           options->mode == DWAL__BENCH_GET ||
            options->mode == DWAL__BENCH_RECOVER;
 }
 
@@ -56,6 +57,9 @@ void dwal__figures_fill(const struct dwal__bench_options *options,
     figures->cpu_us = figures->user_us + figures->system_us;
     figures->voluntary = ratio((double)usage->voluntary, records);
     figures->involuntary = ratio((double)usage->involuntary, records);
+    figures->reads = options->mode == DWAL__BENCH_GET && usage->read_calls_known
+                         ? ratio((double)usage->read_calls, records)
+                         : NAN;
     figures->batch_records = figures->batch_bytes = figures->written_bytes =
         NAN;
     if (result->io_known) {
@@ -141,7 +145,7 @@ static void latency_print(const struct dwal__bench_options *options,
         printf(" %s %s%s", rows[i].name, text,
                i + 1 < sizeof rows / sizeof rows[0] ? " " : "");
     }
-    if (reading(options))
+    if (result->passes != 0)
         printf("  (%" PRIu64 " passes)", result->passes);
     else if (options->rate > 0)
         printf("  (from when a record was due)");
@@ -192,6 +196,8 @@ void dwal__report_print(const struct dwal__bench_options *options,
         printf("written    %.3g bytes a byte of payload, files prepared ahead "
                "included\n",
                figures.written_bytes);
+    if (!isnan(figures.reads))
+        printf("reads      %.3g of the disk a record\n", figures.reads);
     facts_print(&result->facts);
     dwal__cli_size_text(result->usage.memory_bytes, size);
     printf("memory     %s at most, this program included\n", size);
@@ -279,6 +285,7 @@ void dwal__report_json(const struct dwal__bench_options *options,
                       figures.batch_bytes);
     dwal__json_double(json, "written_bytes_per_payload_byte",
                       figures.written_bytes);
+    dwal__json_double(json, "reads_per_record", figures.reads);
     dwal__json_string(json, "sync_method", result->facts.sync);
     dwal__json_double(json, "dsync_us",
                       ratio((double)result->facts.dsync_ns, 1e3));

@@ -21,6 +21,7 @@ struct dwal__figures {
     double batch_records;                         /* in a batch */
     double batch_bytes;   /* in batches, for a byte of payload */
     double written_bytes; /* by all of the process, for a byte of payload */
+    double reads;         /* calls of the kernel that read, a record */
 };
 
 void dwal__figures_fill(const struct dwal__bench_options *options,

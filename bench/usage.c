@@ -46,6 +46,7 @@ void dwal__usage_look(struct dwal__usage *usage) {
     usage->involuntary = (uint64_t)now.ru_nivcsw;
     usage->memory_bytes = (uint64_t)now.ru_maxrss * 1024;
     usage->written_known = io_read("write_bytes", &usage->written_bytes);
+    usage->read_calls_known = io_read("syscr", &usage->read_calls);
 }
 
 void dwal__usage_since(struct dwal__usage *usage,
@@ -56,6 +57,9 @@ void dwal__usage_since(struct dwal__usage *usage,
     usage->involuntary -= before->involuntary;
     usage->written_known = usage->written_known && before->written_known;
     usage->written_bytes -= before->written_bytes;
+    usage->read_calls_known =
+        usage->read_calls_known && before->read_calls_known;
+    usage->read_calls -= before->read_calls;
 }
 
 void dwal__usage_add(struct dwal__usage *usage,
@@ -66,6 +70,8 @@ void dwal__usage_add(struct dwal__usage *usage,
     usage->involuntary += part->involuntary;
     usage->written_known = part->written_known;
     usage->written_bytes += part->written_bytes;
+    usage->read_calls_known = part->read_calls_known;
+    usage->read_calls += part->read_calls;
     if (part->memory_bytes > usage->memory_bytes)
         usage->memory_bytes = part->memory_bytes;
 }

@@ -20,6 +20,8 @@ struct dwal__usage {
      * on filesystems without a disk. */
     bool written_known;
     uint64_t written_bytes;
+    bool read_calls_known;
+    uint64_t read_calls; /* system calls that read, by those that wait for it */
     uint64_t memory_bytes; /* resident, the most so far */
 };
 

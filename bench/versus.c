@@ -29,7 +29,7 @@ struct comparison {
 #define LOG(name) offsetof(struct round, log.name)
 #define FIO(name) offsetof(struct round, fio.name)
 
-/* A commit is compared with an I/O, appending by payload, and reading by what
+/* A commit, or a record at random, is compared with an I/O, appending by payload, and reading by what
  * had to be read for the records. */
 static const struct comparison commit_rows[] = {
     {"p50", true, LOG(p50), FIO(p50)},
@@ -96,7 +96,8 @@ static bool medians_tell(const struct dwal__bench_options *options,
     size_t row_count = 1;
     if (options->mode == DWAL__BENCH_APPEND)
         rows = append_rows;
-    if (options->mode == DWAL__BENCH_COMMIT) {
+    if (options->mode == DWAL__BENCH_COMMIT ||
+        options->mode == DWAL__BENCH_GET) {
         rows = commit_rows;
         row_count = sizeof commit_rows / sizeof commit_rows[0];
     }

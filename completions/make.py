@@ -26,8 +26,9 @@ WORDS = {
                "--color": COLOR},
     "waldump": {"--color": COLOR},
     "walfsck": {"--color": COLOR},
-    "walbench": {"--mode": "commit append scan load recover", "--preset": PRESET,
+    "walbench": {"--mode": "commit append scan load get recover", "--preset": PRESET,
                  "--sync": SYNC, "--gather": "auto off", "--wait": "auto sleep",
+                 "--by": "index seek",
                  "--vs": "fio"},
 }
 

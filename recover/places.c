@@ -7,6 +7,7 @@
  */
 #include "places.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +48,23 @@ size_t dwal__places_count(const struct dwal__places *places) {
 
 uint64_t dwal__places_spacing(const struct dwal__places *places) {
     return places->spacing;
+}
+
+/* ---- entries ---- */
+
+static_assert(DWAL__SEGMENT_SIZE_MAX / DWAL__BLOCK_SIZE_MIN <= UINT32_MAX,
+              "an offset in blocks fits into 32 bits");
+
+struct dwal__places_entry
+dwal__places_entry(const struct dwal__batch_header *header) {
+    return (struct dwal__places_entry){
+        .first_lsn = header->first_lsn,
+        .lsn_count = header->lsn_count,
+        .blocks = (uint32_t)(header->offset / DWAL__BLOCK_SIZE_MIN)};
+}
+
+uint64_t dwal__places_offset(const struct dwal__places_entry *entry) {
+    return (uint64_t)entry->blocks * DWAL__BLOCK_SIZE_MIN;
 }
 
 /* ---- lists ---- */
@@ -104,12 +122,17 @@ static size_t entries_before(const struct list *list, uint64_t offset) {
     size_t low = 0, high = list->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (list->entries[middle].offset < offset)
+        if (dwal__places_offset(&list->entries[middle]) < offset)
             low = middle + 1;
         else
             high = middle;
     }
     return low;
+}
+
+static uint64_t distance(const struct dwal__places_entry *low,
+                         const struct dwal__places_entry *high) {
+    return dwal__places_offset(high) - dwal__places_offset(low);
 }
 
 /* ---- the bound ---- */
@@ -118,7 +141,7 @@ static void list_thin(struct list *list, uint64_t spacing) {
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++)
         if (kept == 0 ||
-            list->entries[i].offset - list->entries[kept - 1].offset >= spacing)
+            distance(&list->entries[kept - 1], &list->entries[i]) >= spacing)
             list->entries[kept++] = list->entries[i];
     list->count = kept;
 }
@@ -141,16 +164,17 @@ static void places_thin(struct dwal__places *places) {
 void dwal__places_learn(struct dwal__places *places, uint64_t number,
                         struct dwal__places_entry entry) {
     struct list *list = list_find(places, number);
-    size_t index = list != NULL ? entries_before(list, entry.offset) : 0;
+    size_t index =
+        list != NULL ? entries_before(list, dwal__places_offset(&entry)) : 0;
     if (list != NULL && index > 0) {
         const struct dwal__places_entry *before = &list->entries[index - 1];
-        if (entry.offset - before->offset < places->spacing ||
+        if (distance(before, &entry) < places->spacing ||
             entry.first_lsn < before->first_lsn)
             return;
     }
     if (list != NULL && index < list->count) {
         const struct dwal__places_entry *behind = &list->entries[index];
-        if (behind->offset - entry.offset < places->spacing ||
+        if (distance(&entry, behind) < places->spacing ||
             entry.first_lsn > behind->first_lsn)
             return;
     }

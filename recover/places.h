@@ -32,17 +32,22 @@
 
 struct dwal__places;
 
+/* A batch: where it begins, and its LSNs. */
 struct dwal__places_entry {
-    uint64_t offset;
     uint64_t first_lsn;
+    uint32_t lsn_count;
+    uint32_t blocks; /* its offset, in units of DWAL__BLOCK_SIZE_MIN */
 };
+
+struct dwal__places_entry
+dwal__places_entry(const struct dwal__batch_header *header);
+uint64_t dwal__places_offset(const struct dwal__places_entry *entry);
 
 /* NULL: no memory. */
 struct dwal__places *dwal__places_new(void);
 void dwal__places_free(struct dwal__places *places);
 
-/* A batch of segment @number begins at @entry. Kept if none is near, and if
- * there is memory. */
+/* A batch of segment @number. Kept if none is near, and if there is memory. */
 void dwal__places_learn(struct dwal__places *places, uint64_t number,
                         struct dwal__places_entry entry);
 

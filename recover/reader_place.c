@@ -16,14 +16,14 @@
 
 /* What one read brings that looks for a place. From so near before the wanted
  * batch its headers are walked. */
-#define STRETCH_BYTES ((uint64_t)64 << 10)
+#define STRETCH_BYTES ((uint64_t)32 << 10)
 
 /* So far behind an aim a header is looked for. Where batches are longer, the
  * walk takes long steps anyway. */
 #define PROBE_BYTES ((uint64_t)1 << 20)
 
-/* Every second one halves what is left of a segment. */
-#define TRIES_MAX 96
+/* Every third one halves what is left of a segment. */
+#define TRIES_MAX 128
 
 /* ---- the lineage ---- */
 
@@ -215,9 +215,8 @@ void dwal__reader_place_pass(struct dwal__reader *reader,
                              const struct dwal__batch_header *header,
                              uint64_t end) {
     if (reader->places != NULL)
-        dwal__places_learn(
-            reader->places, header->segment,
-            (struct dwal__places_entry){header->offset, header->first_lsn});
+        dwal__places_learn(reader->places, header->segment,
+                           dwal__places_entry(header));
     place->offset = end;
     place->expected.link_known = true;
     place->expected.link = header->crc;
@@ -232,8 +231,12 @@ struct bracket {
     struct dwal__reader_place low;
     uint64_t high;
     uint64_t high_lsn;
-    bool fresh; /* @low is new, and may be it */
+    uint64_t walk; /* from low to here a walk may lead to it; 0: look first */
 };
+
+static uint64_t stretch_end(uint64_t from, uint64_t high) {
+    return high - from > STRETCH_BYTES ? from + STRETCH_BYTES : high;
+}
 
 /* What is known without reading. */
 static struct bracket bracket_begin(const struct dwal__reader *reader,
@@ -245,19 +248,21 @@ static struct bracket bracket_begin(const struct dwal__reader *reader,
     bracket.low.expected.first_lsn = segment->found_lsn;
     if (reader->places == NULL)
         return bracket;
-    struct dwal__places_entry low = {first->offset, segment->found_lsn};
-    struct dwal__places_entry high = {bracket.high, bracket.high_lsn};
+    struct dwal__places_entry low = {0}, high = {0}; /* no batch is there */
     dwal__places_find(reader->places, segment->header.number, segment->end, lsn,
                       &low, &high);
-    if (low.offset != first->offset) {
-        bracket.low.offset = low.offset;
-        bracket.low.expected.first_lsn = low.first_lsn;
-        bracket.low.expected.link_known = false;
+    if (high.blocks != 0) {
+        bracket.high = dwal__places_offset(&high);
+        bracket.high_lsn = high.first_lsn;
     }
-    bracket.high = high.offset;
-    bracket.high_lsn = high.first_lsn;
-    bracket.fresh =
-        low.offset != first->offset && bracket.high - low.offset <= PROBE_BYTES;
+    if (low.blocks != 0) {
+        bracket.low.offset = dwal__places_offset(&low);
+        bracket.low.expected.first_lsn = low.first_lsn;
+        bracket.low.expected.link_known =
+            bracket.low.offset == first->offset && first->expected.link_known;
+        if (lsn - low.first_lsn < low.lsn_count)
+            bracket.walk = stretch_end(bracket.low.offset, bracket.high);
+    }
     return bracket;
 }
 
@@ -278,7 +283,7 @@ static uint64_t bracket_aim(const struct bracket *bracket, uint64_t lsn,
     return bracket->low.offset + (ahead - ahead % block_size);
 }
 
-/* Walks up from the low end, from header to header, in what one read brings.
+/* Walks up from the low end, from header to header, up to bracket->walk.
  * True if that led to the batch with @lsn, or can lead no further: who takes
  * the batch there finds out why. */
 static bool bracket_walk(struct dwal__reader *reader,
@@ -287,10 +292,8 @@ static bool bracket_walk(struct dwal__reader *reader,
     struct dwal__window *window = reader->window;
     struct dwal__reader_place *low = &bracket->low;
     const struct dwal__expected *expected = &low->expected;
-    uint64_t until = bracket->high;
-    bracket->fresh = false;
-    if (until - low->offset > STRETCH_BYTES)
-        until = low->offset + STRETCH_BYTES;
+    uint64_t until = bracket->walk;
+    bracket->walk = 0;
     if (dwal__window_bring(window, low->offset, until - low->offset, NULL) !=
         DWAL_OK)
         return true;
@@ -313,10 +316,11 @@ static bool bracket_walk(struct dwal__reader *reader,
     return false;
 }
 
-/* The first readable header from @from to before @until, in reads that grow. */
+/* The first readable header from @from to before @until, in reads that grow.
+ * Sets *@read to where what is in memory ends. */
 static bool header_find(struct dwal__reader *reader, uint64_t from,
                         uint64_t until, struct dwal__batch_header *header,
-                        bool *found) {
+                        bool *found, uint64_t *read) {
     struct dwal__window *window = reader->window;
     *found = false;
     for (uint64_t size = STRETCH_BYTES; from < until && !*found; size *= 2) {
@@ -328,6 +332,7 @@ static bool header_find(struct dwal__reader *reader, uint64_t from,
             return false;
         from += size;
     }
+    *read = from;
     return true;
 }
 
@@ -339,24 +344,23 @@ static bool bracket_probe(struct dwal__reader *reader,
                           uint64_t lsn, uint64_t aim, struct bracket *bracket) {
     struct dwal__batch_header header;
     bool found;
-    uint64_t until = bracket->high;
+    uint64_t read, until = bracket->high;
     if (until - aim > PROBE_BYTES)
         until = aim + PROBE_BYTES;
-    if (!header_find(reader, aim, until, &header, &found) ||
+    if (!header_find(reader, aim, until, &header, &found, &read) ||
         (!found && until < bracket->high))
         return false;
     if (found && (header.first_lsn < bracket->low.expected.first_lsn ||
                   header.first_lsn > segment->last_lsn + 1))
         return false;
     if (found && reader->places != NULL)
-        dwal__places_learn(
-            reader->places, header.segment,
-            (struct dwal__places_entry){header.offset, header.first_lsn});
+        dwal__places_learn(reader->places, header.segment,
+                           dwal__places_entry(&header));
     if (found && header.first_lsn <= lsn) {
         bracket->low.offset = header.offset;
         bracket->low.expected.link_known = false;
         bracket->low.expected.first_lsn = header.first_lsn;
-        bracket->fresh = true;
+        bracket->walk = read;
         return true;
     }
     bracket->high = aim; /* there is no header between it and what was found */
@@ -366,7 +370,7 @@ static bool bracket_probe(struct dwal__reader *reader,
 }
 
 /* Moves @place from the beginning of @segment on towards @lsn: from what the
- * index knows, by estimates and by halving in turn. It is a guess, and what
+ * index knows, by estimates, and by halving now and then. It is a guess, and what
  * stands in the way of a better one does not matter: if the walk from here
  * meets anything wrong, it is made from the beginning. */
 static void place_near(struct dwal__reader *reader,
@@ -383,8 +387,10 @@ static void place_near(struct dwal__reader *reader,
     for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
         bool near = bracket.high - bracket.low.offset <= STRETCH_BYTES;
         uint64_t aim = bracket_aim(&bracket, lsn, segment->header.block_size,
-                                   tries % 2 == 1);
-        if (near || bracket.fresh || aim == bracket.low.offset) {
+                                   tries % 3 == 2);
+        if (near || (bracket.walk == 0 && aim == bracket.low.offset))
+            bracket.walk = stretch_end(bracket.low.offset, bracket.high);
+        if (bracket.walk != 0) {
             if (bracket_walk(reader, segment, lsn, &bracket) || near)
                 break;
         } else if (!bracket_probe(reader, segment, lsn, aim, &bracket)) {

@@ -209,10 +209,24 @@ def test_reading():
                       / (result["records"] * 1032) - 1) < 1e-3, result)
 
 
-def test_text():
-    for mode in ("commit", "append", "scan", "load", "recover"):
+def test_get():
+    """At random: a read of the disk a record, once the index knows it."""
+    for by in ("index", "seek"):
         with directory() as d:
-            moment = ["--runtime", 0.1] if mode in ("scan", "load",
+            result = measure(WALBENCH, "--mode", "get", "--by", by, "--size",
+                             "3M", "--bs", 1000, "--batch", "4K", "--runtime",
+                             0.2, *SEGMENTS, d)
+            figures(result)
+            check(result["records"] == result["latency_us"]["count"] >= 1,
+                  result)
+            check(result["reads_per_record"] >= (0.5 if by == "index" else 1),
+                  result)
+
+
+def test_text():
+    for mode in ("commit", "append", "scan", "load", "get", "recover"):
+        with directory() as d:
+            moment = ["--runtime", 0.1] if mode in ("scan", "load", "get",
                                                      "recover") else []
             out, err = run(WALBENCH, "--mode", mode, "--size", "200K",
                            *SEGMENTS, *moment, d)
@@ -228,6 +242,8 @@ def test_refused():
         for arguments in (["--iodepth", "4"], ["--mode", "scan", "--trim", "1"],
                           ["--mode", "recover", "--numjobs", "2"],
                           ["--mode", "scan", "--rate", "5"],
+                          ["--mode", "scan", "--by", "seek"],
+                          ["--batch", "4K"],
                           ["--verify", "1M"], ["--rounds", "2"],
                           ["--bs", "0", "--size", "1M"], ["--runtime", "0"],
                           ["--runtime", "1x"], ["--runtime", "-1"],
@@ -294,6 +310,7 @@ def test_versus_fio():
         return
     for arguments in (["--numjobs", "2"], ["--mode", "append"],
                       ["--mode", "scan", "--size", "2M"],
+                      ["--mode", "get", "--size", "2M"],
                       ["--mode", "recover", "--size", "2M"]):
         with directory() as d:
             _, result = timed(WALBENCH, "--vs", "fio", "--rounds", 2,
