@@ -199,7 +199,7 @@ static int first_find(struct dwal_lease *lease, uint64_t *first_lsn,
  * the look meets the lock. */
 static int lease_exact(struct dwal_lease *lease, uint64_t lsn,
                        struct dwal_error *error) {
-    uint64_t first_lsn;
+    uint64_t first_lsn = 0;
     int failed = lsn_lock(lease, lsn, DWAL__RANGE_SHARED);
     if (failed == -EAGAIN)
         return lease_trimmed(lease, lsn, error);
@@ -219,7 +219,7 @@ static int lease_exact(struct dwal_lease *lease, uint64_t lsn,
 static int lease_first(struct dwal_lease *lease, struct dwal_error *error) {
     int code = DWAL_ETRIMMED;
     for (int tries = 0; code == DWAL_ETRIMMED && tries < FIRST_TRIES; tries++) {
-        uint64_t first_lsn;
+        uint64_t first_lsn = 0;
         code = first_find(lease, &first_lsn, error);
         if (code != DWAL_OK)
             break;
