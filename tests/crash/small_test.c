@@ -12,6 +12,8 @@
 #define COMBINATIONS_MAX 1024u
 
 static uint64_t sampled; /* snapshots with more combinations than that */
+static uint64_t trimmed; /* lives that have let records go */
+static bool retains;     /* by retention above all */
 
 static void snapshot_enumerate(const struct life *life,
                                const struct life_snapshot *snapshot) {
@@ -36,6 +38,14 @@ static void snapshot_enumerate(const struct life *life,
     }
 }
 
+/* Many short segments, of which the older ones go. */
+static void retain(struct life_plan *plan) {
+    plan->calls = 10;
+    plan->rotations = 40;
+    plan->trims = plan->metas = plan->cuts = 2;
+    plan->options.retain_bytes = plan->options.segment_size;
+}
+
 /* One or two callers and small records: few sectors are written that were not
  * zeros before, and will not be. Leaves in @sim, @oracle and @past what one of
  * the crashes left. */
@@ -51,7 +61,11 @@ static void small_life(uint64_t seed, struct simdisk **sim,
     plan.trims = plan.rotations = 12;
     plan.metas = plan.cuts = 8;
     plan.snapshot_share = 1;
+    if (retains)
+        retain(&plan);
     run_life(&life, &plan, *sim, oracle, past);
+    if (life.oracle.acked_first > oracle->acked_first)
+        trimmed++;
     for (unsigned i = 0; i < life.snapshot_count; i++)
         snapshot_enumerate(&life, &life.snapshots[i]);
     const struct life_snapshot *last =
@@ -81,23 +95,38 @@ static void small_lives(uint64_t seed) {
     run_disk_free(sim, &oracle);
 }
 
-static void test_small(void **state) {
-    (void)state;
-    uint64_t wanted = run_states_wanted(50000);
+static void lives(uint64_t states) {
+    uint64_t wanted = run_states_wanted(states);
     uint64_t seed = check_seed(1);
     run_begin();
     sampled = 0;
     while (run.states < wanted)
         small_lives(seed++);
     run_summary();
-    print_message("at %" PRIu64 " moments there were too many combinations\n",
-                  sampled);
+    print_message("at %" PRIu64 " moments there were too many combinations; "
+                  "%" PRIu64 " lives trimmed\n",
+                  sampled, trimmed);
+}
+
+static void test_small(void **state) {
+    (void)state;
+    retains = false;
+    lives(50000);
+}
+
+static void test_small_retention(void **state) {
+    (void)state;
+    retains = true;
+    trimmed = 0;
+    lives(10000);
+    assert_true(trimmed > 0 || run.states < 1000);
 }
 
 int main(void) {
     run_watch();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small),
+        cmocka_unit_test(test_small_retention),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
