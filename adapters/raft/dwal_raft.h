@@ -114,7 +114,8 @@ void dwal_raft_close(struct raft_io *io);
 struct raft_io *dwal_raft_inner(struct raft_io *io);
 
 /* The log, for dwal_stats_get and the like; NULL before io->init, between
- * io->recover and io->load, and after io->close. Whoever appends to it or cuts it destroys the node. */
+ * io->recover and io->load, and after io->close. Whoever appends to it or cuts it
+ * destroys the node. */
 struct dwal *dwal_raft_log(struct raft_io *io);
 
 #pragma GCC visibility pop

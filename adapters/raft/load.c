@@ -48,13 +48,11 @@ static int cursor_open(struct dwal_raft__store *store, raft_index index,
     return 0;
 }
 
-/* The next record, which has to be the one with @index, and its type and term. */
-static int entry_next(struct dwal_raft__store *store,
-                      struct dwal_cursor *cursor, raft_index index,
-                      struct dwal_record *record, struct raft_entry *entry) {
-    struct dwal_error error;
-    if (dwal_cursor_next(cursor, record, &error) != DWAL_OK)
-        return dwal_raft__problem_log(store, "load", &error);
+/* Type and term of the entry that @record is, which has to be the one with
+ * @index. */
+static int entry_check(struct dwal_raft__store *store,
+                       const struct dwal_record *record, raft_index index,
+                       struct raft_entry *entry) {
     if (record->lsn != index)
         return corrupt(store, "an entry is missing");
     const char *wrong = dwal_raft__entry_decode(record, &store->vote, entry);
@@ -70,10 +68,13 @@ static int entry_peek(struct dwal_raft__store *store, raft_index index,
                       struct raft_entry *entry) {
     struct dwal_cursor *cursor;
     struct dwal_record record;
+    struct dwal_error error;
     int rv = cursor_open(store, index, &cursor);
     if (rv != 0)
         return rv;
-    rv = entry_next(store, cursor, index, &record, entry);
+    rv = dwal_cursor_next(cursor, &record, &error) == DWAL_OK
+             ? entry_check(store, &record, index, entry)
+             : dwal_raft__problem_log(store, "load", &error);
     dwal_cursor_close(cursor);
     return rv;
 }
@@ -264,8 +265,6 @@ int dwal_raft__recover(struct raft_io *io,
 struct entries {
     struct raft_entry *list;
     size_t count; /* read so far */
-    uint8_t *batch;
-    size_t batch_size, batch_used;
 };
 
 static void entries_free(struct entries *entries) {
@@ -275,43 +274,89 @@ static void entries_free(struct entries *entries) {
     raft_free(entries->list);
 }
 
-/* Room for @size bytes, 8-aligned, in the batch or in a new one. */
-static bool batch_room(struct entries *entries, size_t size) {
-    size_t used = (entries->batch_used + 7) & ~(size_t)7;
-    if (entries->batch != NULL && used < entries->batch_size &&
-        size <= entries->batch_size - used) {
-        entries->batch_used = used;
-        return true;
-    }
-    size_t batch_size = size < BATCH_SIZE ? BATCH_SIZE : size;
-    uint8_t *batch = raft_malloc(batch_size);
-    if (batch == NULL)
-        return false;
-    entries->batch = batch;
-    entries->batch_size = batch_size;
-    entries->batch_used = 0;
-    return true;
+/* The next records up to @last into a new piece of memory, which is as large as
+ * one of them needs. */
+static int batch_read(struct dwal_raft__store *store,
+                      struct dwal_cursor *cursor, raft_index last,
+                      uint8_t **batch, size_t *count) {
+    struct dwal_error error;
+    size_t size = BATCH_SIZE, needed = 0;
+    int code;
+    do {
+        *batch = raft_malloc(size);
+        if (*batch == NULL)
+            return dwal_raft__problem_tell(store->io, RAFT_NOMEM,
+                                           "load: out of memory");
+        code = dwal_cursor_load(cursor, last, *batch, size, store->records,
+                                DWAL_RAFT__PART_MAX, count, &needed, &error);
+        if (code == DWAL_OK)
+            return 0;
+        raft_free(*batch);
+        bool larger = code == DWAL_EINVAL && needed > size;
+        size = needed;
+        if (!larger)
+            break;
+    } while (true);
+    return dwal_raft__problem_log(store, "load", &error);
 }
 
-static int entry_load(struct dwal_raft__store *store,
-                      struct dwal_cursor *cursor, raft_index index,
-                      struct entries *entries) {
-    struct dwal_record record;
-    struct raft_entry *entry = &entries->list[entries->count];
-    int rv = entry_next(store, cursor, index, &record, entry);
+/* Checks the entries that @count records are, and says how much of @batch their
+ * payloads take. */
+static int batch_check(struct dwal_raft__store *store, raft_index first,
+                       const uint8_t *batch, size_t count,
+                       struct raft_entry *list, size_t *used) {
+    const struct dwal_record *records = store->records;
+    *used = 1;
+    for (size_t i = 0; i < count; i++) {
+        int rv = entry_check(store, &records[i], first + i, &list[i]);
+        if (rv != 0)
+            return rv;
+        if (records[i].size > 0)
+            *used = (size_t)((const uint8_t *)records[i].data - batch) +
+                    records[i].size;
+    }
+    return 0;
+}
+
+/* Entries out of the records in @batch, which becomes theirs. */
+static void batch_take(struct dwal_raft__store *store, uint8_t *batch,
+                       size_t used, size_t count, struct entries *entries) {
+    /* Small entries leave most of it empty. */
+    uint8_t *own = used <= BATCH_SIZE / 2 ? raft_malloc(used) : NULL;
+    if (own != NULL)
+        memcpy(own, batch, used);
+    else
+        own = batch;
+    for (size_t i = 0; i < count; i++) {
+        const struct dwal_record *record = &store->records[i];
+        struct raft_entry *entry = &entries->list[entries->count++];
+        ptrdiff_t offset =
+            record->size == 0 ? 0 : (const uint8_t *)record->data - batch;
+        entry->batch = own;
+        entry->buf.base = own + offset;
+        entry->buf.len = record->size;
+    }
+    if (own != batch)
+        raft_free(batch);
+}
+
+static int batch_load(struct dwal_raft__store *store,
+                      struct dwal_cursor *cursor, raft_index first,
+                      raft_index last, struct entries *entries) {
+    uint8_t *batch;
+    size_t count = 0;
+    int rv = batch_read(store, cursor, last, &batch, &count);
     if (rv != 0)
         return rv;
-    if (!batch_room(entries, record.size))
-        return dwal_raft__problem_tell(store->io, RAFT_NOMEM,
-                                       "load: out of memory");
-    entry->batch = entries->batch;
-    entry->buf.base = entries->batch + entries->batch_used;
-    entry->buf.len = record.size;
-    if (record.size > 0)
-        memcpy(entry->buf.base, record.data, record.size);
-    entries->batch_used += record.size;
-    entries->count++;
-    return 0;
+    size_t used;
+    rv = count == 0 ? corrupt(store, "an entry is missing")
+                    : batch_check(store, first, batch, count,
+                                  entries->list + entries->count, &used);
+    if (rv != 0)
+        raft_free(batch);
+    else
+        batch_take(store, batch, used, count, entries);
+    return rv;
 }
 
 static int entries_load(struct dwal_raft__store *store,
@@ -330,7 +375,8 @@ static int entries_load(struct dwal_raft__store *store,
     int rv = cursor_open(store, first, &cursor);
     if (rv == 0) {
         while (rv == 0 && entries->count < total)
-            rv = entry_load(store, cursor, first + entries->count, entries);
+            rv = batch_load(store, cursor, first + entries->count,
+                            first + total - 1, entries);
         dwal_cursor_close(cursor);
     }
     if (rv != 0)

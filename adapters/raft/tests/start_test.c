@@ -477,7 +477,7 @@ static void test_load_batches(void **state) {
             if (rig.entries[j].batch == entry->batch)
                 assert_ptr_equal(rig.entries[j - 1].batch, entry->batch);
     }
-    assert_in_range(batches, 4, 40);
+    assert_in_range(batches, 4, 60);
     rig_close(&rig);
 }
 
