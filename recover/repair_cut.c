@@ -233,21 +233,22 @@ static void cut_lost(struct dwal__planner *planner, uint64_t known) {
     plan->lost_records = plan->lost_to - kept;
 }
 
-/* The largest epoch of the log, 1 at least. */
-static uint64_t epoch_known(const struct dwal__planner *planner) {
+/* The epoch of a repair that writes a batch, which is an opening that wrote
+ * (SPEC 2): above all of the log. */
+static uint64_t epoch_new(const struct dwal__planner *planner) {
     const struct dwal__recovery *recovery = planner->recovery;
-    uint64_t epoch = 1;
+    uint64_t epoch = 0;
     for (size_t i = 0; i < recovery->segment_count; i++)
         if (dwal__plan_segment_ours(planner, &recovery->segments[i]) &&
             recovery->segments[i].header.epoch > epoch)
             epoch = recovery->segments[i].header.epoch;
-    return epoch;
+    return epoch < UINT64_MAX ? epoch + 1 : epoch;
 }
 
 /* Where a log begins anew of which nothing is left but that it had given the
  * LSNs up to @known. */
 static int plan_reset(struct dwal__planner *planner, uint64_t known) {
-    int code = plan_segment(planner, 0, epoch_known(planner),
+    int code = plan_segment(planner, 0, epoch_new(planner),
                             planner->options->salts[0]);
     if (code != 0)
         return code;
@@ -270,7 +271,7 @@ static int plan_cut_segments(struct dwal__planner *planner, uint64_t known) {
     if (end == NULL && known > 0 && known < DWAL__LSN_MAX) {
         code = plan_reset(planner, known);
         previous = planner->number_max;
-        epoch = epoch_known(planner);
+        epoch = epoch_new(planner);
     } else {
         code = successor_find(planner, end, &keep);
     }

@@ -634,6 +634,23 @@ static void check_kept(struct memdisk *before, struct memdisk *after,
     dwal__recovery_release(&recovery);
 }
 
+/* SPEC 2: no two writers' batches have the same epoch; the repair that begins
+ * the log anew is one. */
+static void check_epoch(struct memdisk *before, struct memdisk *after) {
+    struct dwal__recovery was, now;
+    recover(before, &was);
+    recover(after, &now);
+    unsigned live = 0;
+    for (size_t i = 0; i < now.segment_count; i++)
+        if (now.segments[i].live) {
+            assert_true(now.segments[i].header.epoch > was.epoch_max);
+            live++;
+        }
+    assert_int_equal(live, 1);
+    dwal__recovery_release(&was);
+    dwal__recovery_release(&now);
+}
+
 static void repair_makes_clean(void **state) {
     (void)state;
     for (size_t i = 0; i < SCENE_COUNT; i++) {
@@ -649,6 +666,8 @@ static void repair_makes_clean(void **state) {
         assert_int_equal(kind, scene->kind);
         check_row(after, scene->name, scene->row_after, scene->durable_lsn);
         check_kept(before, after, scene->name);
+        if (scene->reset)
+            check_epoch(before, after);
         memdisk_free(before);
         memdisk_free(after);
     }
