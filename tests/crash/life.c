@@ -537,6 +537,48 @@ static bool reader_step(struct life *life, struct dwal__reader *reader) {
     return code == DWAL_OK;
 }
 
+/* A record by its LSN: it must be the one that has it now, also where another
+ * had it before a cut; and what is durable and not trimmed must be there. */
+static void get_once(struct life *life, struct dwal__reader *getter,
+                     bool inside) {
+    const uint64_t *ids = life->oracle.ids;
+    bool gate = life->gate;
+    struct dwal__reader_item item;
+    struct dwal_error error;
+    if (life->log == NULL || dwal_durable_lsn(life->log) == 0)
+        return;
+    uint64_t durable_lsn = dwal_durable_lsn(life->log);
+    uint64_t lsn = 1 + draw(&life->random, (unsigned)durable_lsn + 2);
+    int code = dwal__reader_get(getter, lsn, &item, &error);
+    if (gate || life->gate || ids != life->oracle.ids)
+        return; /* the log was cut meanwhile */
+    bool gone = code == DWAL_ETRIMMED || code == DWAL_ECUT || code == DWAL_END;
+    if (code != DWAL_OK && !gone)
+        life_fail(life, "get LSN %" PRIu64 ": %d, %s", lsn, code, error.text);
+    if (gone && inside && lsn <= durable_lsn && life->log != NULL &&
+        lsn >= dwal_first_lsn(life->log))
+        life_fail(life, "get LSN %" PRIu64 ", which is there: %s", lsn,
+                  error.text);
+    if (code != DWAL_OK || lsn >= ORACLE_LSN_MAX || ids[lsn] == 0)
+        return;
+    const struct dwal__record *record = &item.record;
+    if (ids[lsn] != ((uint64_t)record->tenant << 32 | record->shard))
+        life_fail(life, "get LSN %" PRIu64 ": it is another record", lsn);
+}
+
+/* The same by an index, which outlives cuts and trims. */
+static struct dwal__reader *getter_open(struct life *life,
+                                        struct dwal__reader_options options,
+                                        struct dwal__places **places) {
+    struct dwal__reader *getter = NULL;
+    struct dwal_error error;
+    options.places = *places = dwal__places_new();
+    int code = dwal__reader_open(&options, &getter, &error);
+    if (code != DWAL_OK)
+        life_fail(life, "open a getter: %d, %s", code, error.text);
+    return getter;
+}
+
 static void reader_watch(struct life *life, bool inside, unsigned rounds) {
     struct dwal__view *view = life->log->view;
     atomic_fetch_add(&view->references, 1);
@@ -548,17 +590,24 @@ static void reader_watch(struct life *life, bool inside, unsigned rounds) {
         options.durable_argument = view;
     }
     struct dwal__reader *reader;
+    struct dwal__places *places;
     struct dwal_error error;
     int code = dwal__reader_open(&options, &reader, &error);
     if (code != DWAL_OK)
         life_fail(life, "open a reader: %d, %s", code, error.text);
+    struct dwal__reader *getter = getter_open(life, options, &places);
     for (unsigned i = 0; code == DWAL_OK && i < rounds; i++) {
-        if (!reader_step(life, reader))
+        bool more = reader_step(life, reader);
+        for (unsigned j = 0; j < 3 && getter != NULL; j++)
+            get_once(life, getter, inside);
+        if (!more)
             break;
         sched_sleep(MS / 4);
     }
     if (code == DWAL_OK)
         dwal__reader_close(reader);
+    dwal__reader_close(getter);
+    dwal__places_free(places);
     life->sim->disk.ops->close(&life->sim->disk, dir);
     dwal__view_release(view);
 }
