@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The example of README.md does what it shows.
+"""The example of README.md does what it shows, and another one follows it.
 
-usage: hello_test.py HELLO
+usage: hello_test.py HELLO TAIL
 """
 import subprocess
 import sys
@@ -30,3 +30,22 @@ with tools.directory() as directory:
     check(hello(directory / "no" / "log"), 1, "")
     (directory / "file").write_text("not a log")
     check(hello(directory / "file"), 1, "")
+
+# tail, in a process of its own, from before the records are there.
+with tools.directory() as directory:
+    check(hello(directory / "log"), 0, "record 1 is on the disk\n1 hello\n")
+    tail = subprocess.Popen([sys.argv[2], str(directory / "log"), "1",
+                             str(tools.TIMEOUT * 1000)],
+                            stdout=subprocess.PIPE, text=True)
+    for lsn in range(1, 4):
+        line = tail.stdout.readline()
+        if line != f"{lsn} hello\n":
+            sys.exit(f"tail: expected LSN {lsn}, got {line!r}")
+        hello(directory / "log")
+    tail.kill()
+    tail.communicate()
+    done = subprocess.run([sys.argv[2], str(directory / "log"), "4", "1"],
+                          capture_output=True, text=True,
+                          timeout=tools.TIMEOUT, check=False)
+    if (done.returncode, done.stdout) != (0, "4 hello\n"):
+        sys.exit(f"tail: {done}")
