@@ -34,8 +34,9 @@
  * the remedy.
  *   RAFT_CORRUPT   the log is damaged, or contradicts the snapshot: nothing is
  *                  dropped. Run walfsck
- *   RAFT_NOSPACE   the disk is full. append returns it before it takes the
- *                  request, and goes on by itself once there is space
+ *   RAFT_NOSPACE   the disk is full. append keeps its request until there is
+ *                  space, for options.space_wait_ms; then as RAFT_IOERR.
+ *                  set_term and set_vote return it at once, with nothing changed
  *   RAFT_TOOBIG    an entry is larger than dwal_record_size_max
  *   RAFT_IOERR     a write failed. Final: every request that is under way and
  *                  every later one ends so, until the node is started again
@@ -67,8 +68,8 @@ struct dwal_raft_options {
      * whether the log is created is the adapter's to say. */
     const struct dwal_options *log;
 
-    /* How long requests that wait behind others are kept while the disk is full,
-     * in milliseconds, before the io fails with RAFT_NOSPACE; 10,000. */
+    /* How long requests are kept while the disk is full, in milliseconds, before
+     * the io fails with RAFT_NOSPACE; 600,000. At most 65,536 wait. */
     unsigned space_wait_ms;
 
     /* The backend for connections, ticks and snapshots; NULL: raft_uv_init and

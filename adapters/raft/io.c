@@ -239,7 +239,7 @@ static void io_close(struct raft_io *io, raft_io_close_cb callback) {
 void dwal_raft_options_init(struct dwal_raft_options *options) {
     if (options != NULL)
         *options = (struct dwal_raft_options){.size = sizeof *options,
-                                              .space_wait_ms = 10000};
+                                              .space_wait_ms = 600000};
 }
 
 static int options_take(struct dwal_raft__store *store,

@@ -151,12 +151,10 @@ static int append_begin(struct dwal_raft__store *store,
                                        "append: %u requests wait",
                                        store->waiting);
     }
-    raft_index first = rest->index;
     int code = append_submit(store, rest, &error);
-    if (code == DWAL_OK || code == DWAL_EAGAIN)
-        return 0;
-    /* One that was taken in part is kept, as if it had found others waiting. */
-    if (code == DWAL_ENOSPC && rest->index != first)
+    /* A full disk: kept, as if it had found others waiting. Refused, it would
+     * put libraft out of service until the node is started again. */
+    if (code == DWAL_OK || code == DWAL_EAGAIN || code == DWAL_ENOSPC)
         return 0;
     if (code == DWAL_EFAILED)
         fail(store, "append", &error);

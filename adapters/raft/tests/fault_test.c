@@ -187,10 +187,14 @@ static void test_hang(void **state) {
 
 /* ---- a full disk ---- */
 
+static void turns(struct rig *rig, unsigned count) {
+    while (count-- > 0)
+        rig_turn(rig);
+}
+
 static void test_full(void **state) {
     char mounted[4096], dir[4200];
     struct rig rig;
-    int rv = 0;
     (void)state;
     if (!smallfs_mount(SMALLFS_TMPFS, 6, mounted))
         skip();
@@ -200,40 +204,41 @@ static void test_full(void **state) {
     rig_append_wait(rig_append(&rig, 1, 1, 8, 1, NULL));
     smallfs_fill(mounted, UINT64_MAX);
 
-    /* Refused before it is accepted; nothing is lost, and nothing failed. */
-    uint64_t next = 2;
-    while (rv == 0) {
-        struct rig_append *append = rig_append(&rig, 1, 1, 3000, next, &rv);
-        if (rv != 0) {
-            rig_append_free(append);
-            break;
-        }
-        rig_append_wait(append);
-        next++;
-    }
-    assert_int_equal(rv, RAFT_NOSPACE);
-    assert_non_null(strstr(rig.io.errmsg, "free some space"));
-    check_that(next > 50, "%llu", (unsigned long long)next);
+    /* More than there is space for: accepted, in order, the later ones not done.
+     * What is prepared takes at most the four segments that are there. */
+    enum { COUNT = 400 };
+    struct rig_append *appends[COUNT];
+    for (unsigned i = 0; i < COUNT; i++)
+        appends[i] = rig_append(&rig, 1, 1, 3000, 2 + i, NULL);
+    turns(&rig, 50);
+    unsigned done = 0;
+    while (done < COUNT && appends[done]->done)
+        done++;
+    for (unsigned i = done; i < COUNT; i++)
+        assert_false(appends[i]->done);
+    check_that(done < COUNT, "%u", done);
 
     /* A term is one commit like any other. */
-    rv = rig.io.set_term(&rig.io, 2);
+    int rv = rig.io.set_term(&rig.io, 2);
     assert_true(rv == 0 || rv == RAFT_NOSPACE);
 
-    /* What waits behind a truncation that finds no space is kept, for a while. */
-    if (rig.io.truncate(&rig.io, next - 1) != 0)
-        fail_msg("%s", rig.io.errmsg);
+    /* A truncation behind them waits, too, and what is appended behind that. */
+    assert_int_equal(rig.io.truncate(&rig.io, COUNT + 1), 0);
     struct rig_append *behind = rig_append(&rig, 1, 1, 3000, 77, NULL);
-    for (int i = 0; i < 3; i++)
-        rig_turn(&rig);
+    turns(&rig, 3);
+    assert_false(behind->done);
     smallfs_unfill(mounted);
+    for (unsigned i = 0; i < COUNT; i++)
+        rig_append_wait(appends[i]);
     rig_append_wait(behind);
     rig_append_wait(rig_append(&rig, 1, 1, 3000, 78, NULL));
     rig_close(&rig);
     rig_start(&rig, dir, 0);
-    assert_int_equal(rig.count, next);
-    assert_int_equal(rig_number(&rig.entries[next - 3]), next - 2);
-    assert_int_equal(rig_number(&rig.entries[next - 2]), 77);
-    assert_int_equal(rig_number(&rig.entries[next - 1]), 78);
+    assert_int_equal(rig.count, COUNT + 2);
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_int_equal(rig_number(&rig.entries[i]), i + 1);
+    assert_int_equal(rig_number(&rig.entries[COUNT]), 77);
+    assert_int_equal(rig_number(&rig.entries[COUNT + 1]), 78);
     rig_close(&rig);
     smallfs_unmount(mounted);
 }
@@ -247,7 +252,9 @@ static void test_full_for_ever(void **state) {
         skip();
     snprintf(dir, sizeof dir, "%s/node", mounted);
     assert_int_equal(mkdir(dir, 0777), 0);
+    rig_space_wait_ms = 300;
     rig_start(&rig, dir, 1);
+    rig_space_wait_ms = 60000;
     rig_append_wait(rig_append(&rig, 1, 1, 8, 1, NULL));
     smallfs_fill(mounted, UINT64_MAX);
     /* More than there is space for, accepted while they wait for another. */

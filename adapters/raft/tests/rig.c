@@ -5,6 +5,8 @@
 
 #include "tests/support/check.h"
 
+unsigned rig_space_wait_ms = 60000;
+
 void rig_options(struct dwal_options *options) {
     dwal_options_init(options);
     options->segment_size = 256 << 10;
@@ -23,7 +25,7 @@ int rig_try_init(struct rig *rig, const char *dir,
     rig_options(&small);
     dwal_raft_options_init(&options);
     options.log = log != NULL ? log : &small;
-    options.space_wait_ms = 300;
+    options.space_wait_ms = rig_space_wait_ms;
     int rv = dwal_raft_init_with(&rig->io, &rig->loop, dir, &rig->transport,
                                  &options);
     if (rv == 0)

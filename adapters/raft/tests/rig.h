@@ -46,6 +46,9 @@ struct rig_put {
     unsigned order;
 };
 
+/* For the next rig_init: space_wait_ms; a minute unless it is set. */
+extern unsigned rig_space_wait_ms;
+
 /* Small segments and queues, and no writes of the log's own. */
 void rig_options(struct dwal_options *options);
 
