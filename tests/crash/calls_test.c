@@ -11,6 +11,7 @@
 #include "tests/support/check.h"
 
 #define SCHEDULES (1000u / check_share())
+#define CLOSES (2 * SCHEDULES)
 #define MS INT64_C(1000000)
 
 /* One log on one disk, and what its callers saw. */
@@ -286,7 +287,8 @@ static void close_rotation_scene(struct meeting *meeting) {
     else
         failed(meeting, "commit", code, &error);
     int caller = sched_spawn("caller", rotate_late_main, meeting);
-    meeting_close(meeting, &caller, 1, (int64_t)(sched_random() % 16) * 50);
+    /* So that it often comes between the seal of the close and its end. */
+    meeting_close(meeting, &caller, 1, (int64_t)(sched_random() % 16) * 5);
 }
 
 /* What an append returned 0 for is there after a close that returned 0. */
@@ -307,8 +309,8 @@ static void test_close(void **state) {
     uint64_t seed = check_seed(1);
     unsigned waited = 0, refused = 0;
     run_begin();
-    for (uint64_t i = 0; i < SCHEDULES; i++) {
-        struct meeting meeting = {.scene = i / 4 % 2 == 0
+    for (uint64_t i = 0; i < CLOSES; i++) {
+        struct meeting meeting = {.scene = i / 4 % 4 == 0
                                                ? close_appends_scene
                                                : close_rotation_scene};
         options_make(&meeting.options, seed + i);
@@ -323,8 +325,8 @@ static void test_close(void **state) {
     alarm(0);
     /* It did happen. */
     print_message("of %u closes %u found somebody waiting, %u refused one\n",
-                  SCHEDULES, waited, refused);
-    assert_true(waited > SCHEDULES / 8);
+                  CLOSES, waited, refused);
+    assert_true(waited > CLOSES / 16);
 }
 
 int main(void) {
