@@ -24,6 +24,7 @@ enum option_code {
     OPTION_CREATE,
     OPTION_PRESET,
     OPTION_SEGMENT_SIZE,
+    OPTION_RETAIN_BYTES,
     OPTION_BLOCK_SIZE,
     OPTION_SYNC,
     OPTION_DIRECT,
@@ -45,6 +46,7 @@ static const struct option long_options[] = {
     {"create", required_argument, NULL, OPTION_CREATE},
     {"preset", required_argument, NULL, OPTION_PRESET},
     {"segment-size", required_argument, NULL, OPTION_SEGMENT_SIZE},
+    {"retain-bytes", required_argument, NULL, OPTION_RETAIN_BYTES},
     {"block-size", required_argument, NULL, OPTION_BLOCK_SIZE},
     {"sync", required_argument, NULL, OPTION_SYNC},
     {"direct", required_argument, NULL, OPTION_DIRECT},
@@ -78,6 +80,8 @@ static const char help[] =
 "                       absent or empty\n"
 "      --preset NAME    latency, balanced (the default), throughput\n"
 "      --segment-size SIZE  bytes of a new segment file; 64M\n"
+"      --retain-bytes SIZE  trim whole segments, the oldest first, so that those\n"
+"                       that are full take no more than this\n"
 "      --block-size SIZE    bytes of a block; what the disk wants\n"
 "      --sync HOW       auto, dsync (with each write), fdsync (after them)\n"
 "      --direct HOW     O_DIRECT: required, preferred (the default), off\n"
@@ -123,6 +127,9 @@ static bool log_option_parse(struct dwal_options *options, int code,
     case OPTION_SEGMENT_SIZE:
         return dwal__cli_size("--segment-size", text, 65536, UINT64_C(1) << 40,
                               &options->segment_size);
+    case OPTION_RETAIN_BYTES:
+        return dwal__cli_size("--retain-bytes", text, 1, UINT64_C(1) << 62,
+                              &options->retain_bytes);
     case OPTION_BLOCK_SIZE:
         if (!dwal__cli_size("--block-size", text, 4096, 65536, &number))
             return false;

@@ -361,6 +361,37 @@ static void test_fork(void **state) {
     log_close(log);
 }
 
+/* Who may only read the log takes a lease as well. */
+static void test_read_only(void **state) {
+    if (geteuid() != 0)
+        skip();
+    struct dwal *log = small_open(*state);
+    fill(log, 20, false);
+    int ends[2];
+    char byte = 0;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(chmod(*state, 0555), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct dwal_lease *lease;
+        if (setgid(65534) != 0 || setuid(65534) != 0 ||
+            access(*state, W_OK) == 0 ||
+            dwal_lease_open(*state, 5, &lease, NULL) != DWAL_OK ||
+            write(ends[1], "x", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    close(ends[1]);
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    trim(log, 10, 5);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    close(ends[0]);
+    trim(log, 10, 10);
+    log_close(log);
+}
+
 /* A lease from a time without a writer, and a log that was opened again. */
 static void test_no_writer(void **state) {
     struct dwal *log = small_open(*state);
@@ -650,10 +681,11 @@ int main(int argc, char **argv) {
                                     tempdir_teardown)
     tempdir_use_memory();
     const struct CMUnitTest tests[] = {
-        TEST(arguments), TEST(holds), TEST(rest_is_done), TEST(refused_trim),
-        TEST(processes), TEST(fork),  TEST(no_writer),    TEST(writer_killed),
-        TEST(copy),      TEST(cut),   TEST(reset),        TEST(threads),
-        TEST(readers),
+        TEST(arguments),    TEST(holds),     TEST(rest_is_done),
+        TEST(refused_trim), TEST(processes), TEST(fork),
+        TEST(read_only),    TEST(no_writer), TEST(writer_killed),
+        TEST(copy),         TEST(cut),       TEST(reset),
+        TEST(threads),      TEST(readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -603,6 +603,13 @@ def lock_hold(path: Path) -> int:
     return fd
 
 
+def lease_hold(path: Path, lsn: int) -> int:
+    fd = os.open(path, os.O_RDONLY)
+    lock = struct.pack("hh4xqqi4x", fcntl.F_RDLCK, os.SEEK_SET, lsn, 1, 0)
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, lock)
+    return fd
+
+
 def test_in_use():
     with directory() as d:
         log = golden(d / "log")
@@ -615,7 +622,10 @@ def test_in_use():
             check(f"process {os.getpid()} " in result.err, result)
         check(state(log) == before, "changed")
         os.close(fd)
+        fd = lease_hold(log / "LOCK", 3)  # a reader is no writer
         check(run("walfsck", str(log)).status == 0, "free")
+        check(run("walfsck", "-p", str(log)).status == 1, "repaired")
+        os.close(fd)
 
 
 def test_creation_under_way():

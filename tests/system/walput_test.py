@@ -390,6 +390,22 @@ def test_keep():
         check(again < files + 6, (files, again))  # used again
 
 
+def test_retain():
+    """--retain-bytes trims whole segments; the newest records stay."""
+    with directory() as d:
+        data = b"".join(b"%d" % i + b"k" * 1000 + b"\n"
+                        for i in range(1, 2001))
+        put(d / "log", data, "--retain-bytes", "256K", "--segment-size", "64K")
+        put(d / "log", b"more\n", "--retain-bytes", "256K",
+            "--segment-size", "64K")
+        found = records(d / "log")
+        check(found[-1].lsn == 2001 and 200 <= len(found) < 600, len(found))
+        bad = subprocess.run([tools.tool("walput"), "--retain-bytes", "1M",
+                              str(d / "bad")], input=b"", check=False,
+                             stderr=subprocess.PIPE, timeout=tools.TIMEOUT)
+        check(bad.returncode == 8 and b"retain_bytes" in bad.stderr, bad)
+
+
 def test_stats():
     with directory() as d:
         result = put(d / "log", b"a\nb\nc\n", "--stats=json", "-q")
