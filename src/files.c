@@ -70,6 +70,7 @@ struct dwal__files {
     size_t live_count, live_size;
     bool look;      /* for what need not be kept any more */
     uint64_t cuts;  /* that it has heard of */
+    uint64_t asks;  /* for a segment, that it has looked for */
     uint64_t *dead; /* ascending */
     size_t dead_count, dead_size;
     uint64_t spares[SPARES_MAX];
@@ -418,6 +419,7 @@ static int fill_first(struct dwal__files *files,
 /* What a try to prepare a segment is about. */
 struct wish {
     uint64_t wanted; /* the requests that it answers */
+    uint64_t asks;   /* of them, but for those of trims, ever */
     bool opening;    /* no segment was used yet since the log was opened */
     bool first;      /* … nor prepared */
     bool trims;      /* a trim waits for it … */
@@ -427,6 +429,7 @@ struct wish {
 static bool prepare_wanted(struct dwal *log, struct wish *wish) {
     pthread_mutex_lock(&log->place_lock);
     wish->wanted = log->prepare_wanted;
+    wish->asks = log->space_asks;
     wish->opening = log->segment == NULL;
     wish->first = wish->opening && log->prepared_count == 0;
     wish->trims = dwal__place_trim_waits(log, &wish->trim_lsn);
@@ -488,7 +491,9 @@ static bool prepare_step(struct dwal__files *files) {
         dwal__fail(log, -error, files->next_number, 0,
                    "segment %llu: making the file",
                    (unsigned long long)files->next_number);
-    files->look |= error < 0;
+    /* Not for a trim that got none: it would be what is tried next. */
+    files->look |= error < 0 && wish.asks != files->asks;
+    files->asks = wish.asks;
     pthread_mutex_lock(&log->place_lock);
     log->prepare_errno = -error;
     log->prepare_tried = wish.wanted;

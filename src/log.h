@@ -345,6 +345,7 @@ struct dwal {
     int prepare_errno;
     uint64_t prepare_wanted;
     uint64_t prepare_tried;
+    uint64_t space_asks; /* waits for a segment, but for those of trims */
 
     /* ---- role ---- */
     _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t role; /* 1: taken */

@@ -728,6 +728,8 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
         if (wait == ENOSPC && asked == 0) {
             dwal__files_want(log);
             asked = log->prepare_wanted;
+            if (need->trim_lsn == 0 && need->settles_lsn == 0)
+                log->space_asks++;
         }
         bool no_space = wait == ENOSPC && log->prepare_tried >= asked &&
                         log->prepare_errno != 0;

@@ -312,6 +312,42 @@ static void goes_on(struct dwal *log, uint64_t more) {
             fail_msg("%s", error.text);
 }
 
+/* What is wanted and cannot be had is not tried again and again. */
+static void rests(struct dwal *log) {
+    uint64_t wanted[2];
+    for (int i = 0; i < 2; i++) {
+        const struct timespec pause = {.tv_nsec = 100000000};
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+        pthread_mutex_lock(&log->place_lock);
+        wanted[i] = log->prepare_wanted;
+        pthread_mutex_unlock(&log->place_lock);
+    }
+    assert_int_equal(wanted[0], wanted[1]);
+}
+
+/* A trim that would free no segment, and waits for a lease. */
+static void test_full_rests(void **state) {
+    (void)state;
+    struct dwal_options options;
+    struct dwal_error error;
+    struct dwal_lease *lease;
+    if (!ends_mount())
+        skip();
+    struct dwal *log = full_open(&options);
+    log_done(dwal_lease_open(log_path, 0, &lease, &error), &error);
+    uint64_t lsn, first = dwal_first_lsn(log);
+    log_done(dwal_trim(log, first + 1, &error), &error);
+    assert_int_equal(dwal_first_lsn(log), first);
+    dwal_lease_close(lease);
+    assert_int_equal(commit(log, &lsn, &error), DWAL_ENOSPC);
+    rests(log);
+    assert_int_equal(dwal_first_lsn(log), first);
+    trim_some(log);
+    assert_int_equal(commit(log, &lsn, &error), DWAL_OK);
+    log_close(log);
+    checked();
+}
+
 static void test_full_retention(void **state) {
     (void)state;
     struct dwal_options options;
@@ -331,6 +367,7 @@ static void test_full_retention(void **state) {
     smallfs_fill(mounted, UINT64_MAX);
     until_full(log); /* all that is there is held */
     assert_true(dwal_first_lsn(log) <= held);
+    rests(log);
     log_done(dwal_lease_move(lease, dwal_durable_lsn(log), &error), &error);
     goes_on(log, 20); /* without another trim */
     dwal_lease_close(lease);
@@ -491,6 +528,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(test_full_ext4, unmount),
         cmocka_unit_test_teardown(test_full_cut, unmount),
         cmocka_unit_test_teardown(test_full_last_block, unmount),
+        cmocka_unit_test_teardown(test_full_rests, unmount),
         cmocka_unit_test_teardown(test_full_retention, unmount),
         cmocka_unit_test_teardown(test_no_room_to_create, unmount),
         cmocka_unit_test_teardown(test_frozen_latency, unmount),
