@@ -567,6 +567,7 @@ static int begun_find(struct dwal__bound *bound, uint64_t *begun,
     for (size_t i = list.count; i-- > 0 && code == DWAL_OK && *begun == 0;) {
         struct dwal__batch_header header;
         enum dwal__fault fault;
+        dwal__window_close(window); /* what is in memory is old */
         code = dwal__window_open(window, list.numbers[i], &bound->uuid, error);
         if (code == DWAL_ENOENT || code == DWAL_ECORRUPT) {
             code = DWAL_OK; /* gone, or told of by those who look there */
@@ -574,8 +575,6 @@ static int begun_find(struct dwal__bound *bound, uint64_t *begun,
         }
         if (code != DWAL_OK)
             break;
-        dwal__window_forget(window, 0);
-        dwal__window_sparse(window);
         code = dwal__window_header(window, window->header.block_size, &header,
                                    &fault, error);
         if (code == DWAL_OK && fault == DWAL__FAULT_NONE)
