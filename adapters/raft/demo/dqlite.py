@@ -28,8 +28,8 @@ _ANSWER_SIZE_MAX = 256 << 20
 
 # Requests.
 _LEADER, _CLIENT, _OPEN, _PREPARE, _EXEC = 0, 1, 3, 4, 5
-_QUERY, _FINALIZE, _EXEC_SQL, _QUERY_SQL = 6, 7, 8, 9
-_ADD, _ASSIGN, _DUMP, _CLUSTER, _TRANSFER = 12, 13, 15, 16, 17
+_EXEC_SQL, _QUERY_SQL = 8, 9
+_ADD, _ASSIGN, _DUMP, _CLUSTER = 12, 13, 15, 16
 # Answers.
 _FAILURE, _SERVER, _WELCOME, _SERVERS, _DB, _STMT = 0, 1, 2, 3, 4, 5
 _RESULT, _ROWS, _EMPTY, _FILES = 6, 7, 8, 9
@@ -221,9 +221,6 @@ class Connection:
     def assign(self, node_id, role, timeout):
         """Returns once it has that role; a voter has caught up then."""
         self._call(_ASSIGN, struct.pack("<QQ", node_id, role), _EMPTY, timeout)
-
-    def transfer(self, node_id):
-        self._call(_TRANSFER, _WORD.pack(node_id), _EMPTY)
 
     def dump(self, database):
         """This node's own files of @database, {name: bytes}, leader or not."""

@@ -160,6 +160,10 @@ class Cluster:
             with dqlite.Connection(self.leader().address) as connection:
                 connection.add(node.id, node.address)
                 connection.assign(node.id, dqlite.VOTER, DEADLINE)
+        with dqlite.Connection(self.leader().address) as connection:
+            voters = [(node.id, node.address, dqlite.VOTER) for node in self.nodes]
+            if sorted(connection.cluster()) != voters:
+                raise Failed(f"the cluster is {connection.cluster()}, not {voters}")
 
     def check(self):
         for node in self.nodes:

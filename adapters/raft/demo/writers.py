@@ -19,6 +19,7 @@ TABLE = ("CREATE TABLE rows (id INTEGER PRIMARY KEY, content BLOB NOT NULL)",
          "INSERT INTO tally VALUES (0)",
          "CREATE TRIGGER counted AFTER INSERT ON rows"
          " BEGIN UPDATE tally SET count = count + 1; END")
+_INSERT = "INSERT INTO rows VALUES (?, ?)"
 _REQUEST_TIMEOUT = 5.0
 _SIZE_MAX = 6000
 _ROWS_OF_WRITER = 1_000_000
@@ -87,6 +88,7 @@ class Writer(threading.Thread):
         self.failure = None
         self._seed = seed
         self._random = random.Random(f"{seed} writer {number}")
+        self._number = number
         self._database = DATABASES[number % len(DATABASES)]
         self._next = number * _ROWS_OF_WRITER
         self._addresses = addresses
@@ -94,6 +96,7 @@ class Writer(threading.Thread):
         self._stop_asked = stop
         self._may_write = may_write
         self._connection = None
+        self._statement = None  # of this connection, if it has one
 
     def run(self):
         try:
@@ -113,7 +116,7 @@ class Writer(threading.Thread):
         while not self._stop_asked.is_set():
             try:
                 self._connect()
-                self._connection.execute("INSERT INTO rows VALUES (?, ?)", row, content)
+                self._insert(row, content)
                 self._ledger.acknowledged(self._database, row, unknown, False)
                 return
             except dqlite.Lost:
@@ -131,6 +134,12 @@ class Writer(threading.Thread):
             # Another writer's turn, or the time of an election.
             self._stop_asked.wait(self._random.uniform(0.0005, 0.01))
 
+    def _insert(self, *values):
+        if self._statement is None:
+            self._connection.execute(_INSERT, *values)
+        else:
+            self._connection.execute_prepared(self._statement, *values)
+
     def _connect(self):
         if self._connection is not None:
             return
@@ -138,8 +147,12 @@ class Writer(threading.Thread):
         if address is None:
             raise dqlite.Failure(dqlite.NOT_LEADER, "no leader is known")
         connection = dqlite.Connection(address, _REQUEST_TIMEOUT)
-        connection.open(self._database)
         self._connection = connection
+        connection.register(self._number)
+        connection.open(self._database)
+        # Half of them with a prepared statement, half with text.
+        prepared = self._number // len(DATABASES) % 2 == 1
+        self._statement = connection.prepare(_INSERT) if prepared else None
 
     def _disconnect(self):
         if self._connection is not None:
