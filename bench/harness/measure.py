@@ -52,6 +52,7 @@ class Bench:
         self.walbench = programs / "walbench"
         self.peers = {name: programs / "peers" / f"peer-{name}"
                       for name in PEERS}
+        self.raft = programs / "bench-raft"
         self.folder = folder
         self.rounds = rounds
         self.runtime = runtime
@@ -77,7 +78,7 @@ class Bench:
         return shutil.disk_usage(self.folder).free
 
     def run(self, program: Path, *arguments: object) -> dict:
-        asked = [] if program.name == "bench-idle" else ["--json"]
+        asked = [] if program.name.startswith("bench-") else ["--json"]
         words = [str(program), *asked, *map(str, arguments),
                  str(self.folder)]
         done = subprocess.run(words, capture_output=True, text=True,
