@@ -348,7 +348,7 @@ static int batch_load(struct dwal_raft__store *store,
     int rv = batch_read(store, cursor, last, &batch, &count);
     if (rv != 0)
         return rv;
-    size_t used;
+    size_t used = 1;
     rv = count == 0 ? corrupt(store, "an entry is missing")
                     : batch_check(store, first, batch, count,
                                   entries->list + entries->count, &used);
