@@ -83,10 +83,8 @@ static void all_read(struct dwal *log) {
 
 static void checked(void) {
     char command[9000];
-    snprintf(command, sizeof command, "%s %s >%s.out 2>&1", walfsck, log_path,
-             "/dev/shm/dwal-full-test");
+    snprintf(command, sizeof command, "%s %s >&2", walfsck, log_path);
     int status = system(command);
-    unlink("/dev/shm/dwal-full-test.out");
     check_that(WIFEXITED(status) && WEXITSTATUS(status) == 0, "walfsck: %d",
                status);
 }
