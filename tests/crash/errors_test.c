@@ -376,10 +376,10 @@ static void test_full(void **state) {
         life_plan_init(&scene->plan, seed + i);
         scene->plan.full = true;
         scene->plan.readers = 0;
-        scene->plan.options.append_timeout_ms = (int)(i % 3) * 10;
+        scene->plan.options.append_timeout_ms = (int)(run.seed % 3) * 10;
         /* For two segments and the reserve at least, which creation needs. */
         scene->sim->capacity =
-            scene->plan.options.segment_size * (4 + i % 4) + 4096;
+            scene->plan.options.segment_size * (4 + run.seed % 4) + 4096;
         scene_run(scene, NULL, seed + i);
         run_disk_free(scene->sim, &scene->oracle);
         free(scene);
