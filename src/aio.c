@@ -56,3 +56,11 @@ void dwal__aio_prepare_sync(struct iocb *iocb, int handle, void *data) {
     io_prep_fdsync(iocb, handle);
     iocb->data = data;
 }
+
+void dwal__aio_signal(struct iocb *iocb, int fd) {
+    io_set_eventfd(iocb, fd);
+}
+
+bool dwal__aio_signals(const struct iocb *iocb) {
+    return (iocb->u.c.flags & (1u << 0)) != 0; /* IOCB_FLAG_RESFD */
+}

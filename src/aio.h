@@ -47,4 +47,9 @@ void dwal__aio_prepare_write(struct iocb *iocb, int handle, void *bytes,
 /* Prepares @iocb as an fdatasync of the writes reaped so far. */
 void dwal__aio_prepare_sync(struct iocb *iocb, int handle, void *data);
 
+/* Has the kernel write to the eventfd @fd when the prepared @iocb is done. */
+void dwal__aio_signal(struct iocb *iocb, int fd);
+/* Whether it will, or did. */
+bool dwal__aio_signals(const struct iocb *iocb);
+
 #endif

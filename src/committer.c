@@ -17,6 +17,9 @@
  *
  * Natural batching: an open batch is sealed when nothing is in flight, so while
  * one is, the next one fills. Full batches are submitted behind it.
+ *
+ * An event loop does the same without waiting for anything: dwal__commit_submit
+ * and dwal__commit_poll ("loop" in log.h).
  */
 #include <assert.h>
 #include <errno.h>
@@ -154,6 +157,11 @@ static bool operation_submit(struct dwal *log, struct iocb *iocb, int64_t now,
         atomic_store(&log->io_is_sync, iocb == &log->sync_iocb);
     }
     atomic_fetch_add(&log->in_flight, 1);
+    bool told = log->tells_loop;
+    if (told) {
+        atomic_fetch_add(&log->in_flight_told, 1);
+        dwal__aio_signal(iocb, atomic_load(&log->events.kernel_fd));
+    }
     int64_t deadline = dwal__deadline(now, log->options.io_timeout_ms);
     int taken;
     dwal__watch_begin(&log->submission, "submitting an I/O", now);
@@ -165,6 +173,7 @@ static bool operation_submit(struct dwal *log, struct iocb *iocb, int64_t now,
     dwal__watch_end(&log->submission);
     if (taken == 1)
         return true;
+    atomic_fetch_sub(&log->in_flight_told, told ? 1 : 0);
     atomic_fetch_sub(&log->in_flight, 1);
     dwal__fail(log, taken < 0 ? -taken : EIO, batch->segment->header.number,
                batch->offset, "segment %llu: submit at offset %llu",
@@ -207,8 +216,9 @@ static void batches_submit(struct dwal *log) {
             bool large = pending >= log->options.batch_bytes_max / 2;
             if (pending == 0 || (under_way > 0 && !large))
                 return;
-            enum dwal__seal_why why =
-                under_way > 0 ? DWAL__SEAL_LARGE : dwal__gather_wait(log);
+            enum dwal__seal_why why = under_way > 0  ? DWAL__SEAL_LARGE
+                                      : log->is_loop ? DWAL__SEAL_NATURAL
+                                                     : dwal__gather_wait(log);
             if (!dwal__place_seal(log, why) &&
                 submitted == atomic_load(&log->sealed))
                 return;
@@ -367,15 +377,18 @@ static bool events_reap(struct dwal *log, int64_t until) {
         return false;
     }
     log->reaped_ns = dwal__now_ns();
+    uint32_t told = 0;
     for (int i = 0; i < count; i++) {
         int64_t result = (int64_t)events[i].res;
         struct dwal__batch *batch = events[i].data;
+        told += dwal__aio_signals(events[i].obj) ? 1 : 0;
         if (batch != NULL)
             write_done(log, batch, result);
         else
             sync_done(log, result);
     }
     if (count > 0) {
+        atomic_fetch_sub(&log->in_flight_told, told);
         atomic_fetch_sub(&log->in_flight, (uint32_t)count);
         atomic_store(&log->io_is_sync, log->syncing);
         atomic_store(&log->io_since_ns, oldest_submission(log));
@@ -504,9 +517,18 @@ static bool waiter_wake(struct dwal *log) {
     return false;
 }
 
-/* Work that nobody has: for who sleeps in a batch, or for the thread. */
+/* The kernel will wake an event loop, or has, whose dwal_reap goes on with the
+ * work. */
+static bool loop_comes(struct dwal *log) {
+    return atomic_load(&log->in_flight_told) > 0 ||
+           atomic_load(&log->deferred_ns) != 0;
+}
+
+/* Work that nobody has: for who sleeps in a batch, for a loop, or for the
+ * thread. */
 static void work_hand_on(struct dwal *log) {
-    if (log->options.submit != DWAL_SUBMIT_CALLER || !waiter_wake(log))
+    if ((log->options.submit != DWAL_SUBMIT_CALLER || !waiter_wake(log)) &&
+        !loop_comes(log))
         dwal__committer_kick(log);
 }
 
@@ -516,9 +538,14 @@ void dwal__role_decline(struct dwal *log) {
         work_hand_on(log);
 }
 
+static void role_give(struct dwal *log) {
+    atomic_store(&log->role, 0);
+    dwal__events_role_free(log);
+}
+
 void dwal__role_release(struct dwal *log) {
     bool witnessed = log->witnessed;
-    atomic_store(&log->role, 0);
+    role_give(log);
     if (atomic_load(&log->failed)) {
         if (atomic_load(&log->in_flight) > 0)
             dwal__committer_kick(log);
@@ -547,6 +574,50 @@ void dwal__commit_run(struct dwal *log, uint64_t until_completed,
         if (dwal__now_ns() >= deadline)
             return;
     }
+}
+
+/* With the role. */
+static void loop_submit(struct dwal *log) {
+    atomic_store(&log->deferred_ns, 0);
+    log->tells_loop = log->is_loop = true;
+    batches_submit(log);
+    sync_submit(log);
+    log->tells_loop = log->is_loop = false;
+}
+
+void dwal__commit_submit(struct dwal *log) {
+    dwal__watcher_kick(log);
+    if (atomic_load(&log->deferred_ns) != 0 || !dwal__role_take(log))
+        return;
+    loop_submit(log);
+    dwal__role_release(log);
+}
+
+/* With the role. True: submitting is left to the next time. */
+static bool loop_poll(struct dwal *log) {
+    uint64_t before = atomic_load(&log->completed);
+    if (atomic_load(&log->in_flight) > 0)
+        events_reap(log, 0);
+    prefix_publish(log);
+    failure_latch(log);
+    /* A batch for the first to come, and one for all others: that would be two
+     * flushes where one does. */
+    if (atomic_load(&log->completed) != before && dwal__events_several(log)) {
+        atomic_store(&log->deferred_ns, dwal__now_ns());
+        return true;
+    }
+    loop_submit(log);
+    return false;
+}
+
+bool dwal__commit_poll(struct dwal *log) {
+    if (!dwal__role_take(log))
+        return false;
+    /* What others were turned away from is done now. */
+    atomic_store(&log->events.turned_away, false);
+    bool deferred = !atomic_load(&log->failed) && loop_poll(log);
+    dwal__role_release(log);
+    return deferred;
 }
 
 void dwal__committer_kick(struct dwal *log) {
@@ -636,9 +707,11 @@ static void thread_sleep(struct dwal *log) {
     /* Then look again: "idle" in log.h. Work under a role that is taken is its
      * holder's, who looks at our flag when he gives it back. */
     bool role_free = atomic_load(&log->role) == 0;
-    bool drain = atomic_load(&log->failed) && atomic_load(&log->in_flight) > 0;
-    bool busy = role_free && ((!atomic_load(&log->failed) && work_left(log)) ||
-                              (drain && !atomic_load(&log->abandoned)));
+    bool failed = atomic_load(&log->failed);
+    bool work = !failed && work_left(log) && !loop_comes(log);
+    bool drain = failed && atomic_load(&log->in_flight) > 0 &&
+                 !atomic_load(&log->abandoned);
+    bool busy = role_free && (work || drain);
     if (!busy && !(atomic_load(&log->stop) && role_free))
         dwal__futex_wait(&log->work, seen, thread_deadline(log, role_free));
     atomic_store(&log->thread_idle, false);
@@ -653,11 +726,17 @@ static void thread_work(struct dwal *log) {
     } else {
         if (dwal__now_ns() >= mark_deadline(log))
             mark_append(log);
-        dwal__commit_run(log, UINT64_MAX, DWAL__NEVER);
+        /* No further than needed, where a loop goes on from there: it would find
+         * the role taken, and append faster than we come to an end. */
+        log->tells_loop = atomic_load(&log->events.kernel_fd) >= 0;
+        dwal__commit_run(
+            log, log->tells_loop ? atomic_load(&log->sealed) + 1 : UINT64_MAX,
+            DWAL__NEVER);
+        log->tells_loop = false;
         if (!log->witnessed && log->options.mark_delay_ms > 0)
             atomic_store(&log->mark_armed, true);
     }
-    atomic_store(&log->role, 0);
+    role_give(log);
 }
 
 void *dwal__committer_main(void *argument) {

@@ -472,6 +472,15 @@ int dwal_failure(struct dwal *log, struct dwal_error *error);
  *     dwal_reap(log, done, 64, &count, &error);  answer done[0 … count - 1]
  *
  * All functions may be called from any thread, and mixed with all others.
+ *
+ * With DWAL_SUBMIT_CALLER the loop does the log's work, too, which saves two
+ * changes of thread a commit: dwal_append_async submits, the kernel makes the
+ * descriptor readable, dwal_reap makes durable_lsn advance, and submits what has
+ * come meanwhile. Where several answers come at once, what is appended before the
+ * loop sleeps again goes into one write. Neither waits for I/O; only a submission
+ * that the kernel does not return from (a frozen filesystem) holds them up, and
+ * the loop with them, until it ends. For a loop that does not come back the log's
+ * thread takes over after slow_io_ms.
  */
 
 /*

@@ -11,10 +11,17 @@
  * Invariants:
  *   - each entry comes out once, in order; none as durable behind one that came
  *     out as failed;
- *   - armed and the descriptor agree: armed means that it is not readable, and
- *     that the next event will write to it; both change under signal_lock only;
+ *   - armed and the descriptor agree: armed means that nobody but the kernel has
+ *     written to it, and that the next event will; both change under signal_lock
+ *     only;
  *   - no wake-up is lost ("armed" in log.h), and between two reaps the
  *     descriptor is written to once, by whoever finds it armed.
+ *
+ * With DWAL_SUBMIT_CALLER the loop does the work of the log, too: an append
+ * submits, the kernel writes to the descriptor when that is done, and dwal_reap
+ * publishes it, and submits what has come meanwhile. No other thread has to run
+ * for a commit. What is appended otherwise, or waited for, is done as always, by
+ * whoever has the role; "loop" in log.h says why nothing is left undone.
  *
  * Nobody calls an application's function here, and no lock of this file is held
  * while something is waited for.
@@ -31,6 +38,7 @@ void dwal__events_init(struct dwal *log) {
     pthread_mutex_init(&log->events.lock, NULL);
     pthread_mutex_init(&log->events.signal_lock, NULL);
     log->events.fd = -1;
+    atomic_store(&log->events.kernel_fd, -1);
 }
 
 void dwal__events_free(struct dwal *log) {
@@ -64,6 +72,55 @@ static void events_arm(struct dwal__events *events) {
         atomic_store(&events->armed, true);
     }
     pthread_mutex_unlock(&events->signal_lock);
+}
+
+void dwal__events_role_free(struct dwal *log) {
+    struct dwal__events *events = &log->events;
+    if (!atomic_load(&events->turned_away) ||
+        !atomic_exchange(&events->turned_away, false))
+        return;
+    pthread_mutex_lock(&events->signal_lock);
+    atomic_store(&events->armed, false);
+    if (events->fd >= 0)
+        dwal__event_set(events->fd);
+    pthread_mutex_unlock(&events->signal_lock);
+}
+
+/* The loop's share of the work, and then as events_arm. What the kernel writes
+ * behind the clearing stays there: its operation may not have been done yet when
+ * we looked. */
+static void loop_work(struct dwal *log) {
+    struct dwal__events *events = &log->events;
+    pthread_mutex_lock(&events->signal_lock);
+    if (events->fd >= 0)
+        dwal__event_clear(events->fd);
+    atomic_store(&events->armed, false); /* we look ourselves */
+    pthread_mutex_unlock(&events->signal_lock);
+    /* First: "loop" in log.h. */
+    atomic_store(&events->turned_away, true);
+    bool again = dwal__commit_poll(log);
+    pthread_mutex_lock(&events->signal_lock);
+    if (again && events->fd >= 0)
+        dwal__event_set(events->fd);
+    atomic_store(&events->armed, !again && events->fd >= 0);
+    pthread_mutex_unlock(&events->signal_lock);
+}
+
+static bool loop_works(struct dwal *log) {
+    return atomic_load_explicit(&log->events.kernel_fd, memory_order_relaxed) >=
+           0;
+}
+
+/* Sees to what was appended. In the loop's own thread that may get stuck in the
+ * kernel, so it is counted as a caller. */
+static void append_submit(struct dwal *log) {
+    if (!loop_works(log)) {
+        dwal__committer_kick(log);
+        return;
+    }
+    dwal__caller_enter(log);
+    dwal__commit_submit(log);
+    dwal__caller_leave(log);
 }
 
 void dwal__events_close(struct dwal *log) {
@@ -105,6 +162,8 @@ static int descriptor_make(struct dwal *log, struct dwal_error *error) {
     events->fd = fd;
     dwal__event_set(fd);
     pthread_mutex_unlock(&events->signal_lock);
+    if (log->options.submit == DWAL_SUBMIT_CALLER)
+        atomic_store(&events->kernel_fd, fd);
     return DWAL_OK;
 }
 
@@ -161,6 +220,16 @@ static int first_code(const struct dwal__events *events,
     if (events->ring[events->first].sequence < outlook->completed)
         return DWAL_OK;
     return outlook->failed ? DWAL_EFAILED : DWAL_ETIMEDOUT;
+}
+
+bool dwal__events_several(struct dwal *log) {
+    struct dwal__events *events = &log->events;
+    pthread_mutex_lock(&events->lock);
+    uint32_t second = (events->first + 1) % DWAL_COMPLETIONS_MAX;
+    bool several = events->count > 1 &&
+                   events->ring[second].sequence < atomic_load(&log->completed);
+    pthread_mutex_unlock(&events->lock);
+    return several;
 }
 
 /* Takes up to @room entries out; *more: the next one is known, too. */
@@ -233,15 +302,17 @@ int dwal_append_async(struct dwal *log, const struct dwal_record *records,
         code = dwal__records_need(log, records, count, &need, error);
     if (code == DWAL_OK)
         code = append_ready(log, error);
-    if (code == DWAL_OK)
-        code = place_note(log, &need, context, &place, error);
     if (code != DWAL_OK)
         return code;
-    dwal__records_write(&place, records, count);
-    if (first_lsn != NULL)
-        *first_lsn = place.lsn;
-    dwal__committer_kick(log);
-    return DWAL_OK;
+    code = place_note(log, &need, context, &place, error);
+    if (code == DWAL_OK) {
+        dwal__records_write(&place, records, count);
+        if (first_lsn != NULL)
+            *first_lsn = place.lsn;
+    }
+    /* Also if it was refused: a batch may have been sealed on the way. */
+    append_submit(log);
+    return code;
 }
 
 /* ---- the loop ---- */
@@ -262,15 +333,10 @@ int dwal_event_fd(struct dwal *log, int *fd, struct dwal_error *error) {
     return code;
 }
 
-int dwal_reap(struct dwal *log, struct dwal_completion *completions,
-              size_t room, size_t *count, struct dwal_error *error) {
-    int code = dwal__handle_check(log, error);
-    if (code != DWAL_OK)
-        return code;
-    if (count == NULL || (completions == NULL && room > 0))
-        return dwal__error_set(error, DWAL_EINVAL, 0,
-                               "%s: completions or count is NULL", log->path);
-    events_arm(&log->events);
+/* As for dwal_reap, all checked. */
+static size_t completions_take(struct dwal *log,
+                               struct dwal_completion *completions,
+                               size_t room) {
     pthread_mutex_lock(&log->events.lock);
     bool more;
     size_t taken = ring_take(log, completions, room, &more);
@@ -281,6 +347,25 @@ int dwal_reap(struct dwal *log, struct dwal_completion *completions,
     else if (outstanding && taken == 0)
         /* Who only polls notices a log that hangs, too. */
         dwal__watch(log, dwal__now_ns());
-    *count = taken;
+    return taken;
+}
+
+int dwal_reap(struct dwal *log, struct dwal_completion *completions,
+              size_t room, size_t *count, struct dwal_error *error) {
+    int code = dwal__handle_check(log, error);
+    if (code != DWAL_OK)
+        return code;
+    if (count == NULL || (completions == NULL && room > 0))
+        return dwal__error_set(error, DWAL_EINVAL, 0,
+                               "%s: completions or count is NULL", log->path);
+    if (loop_works(log) && atomic_load(&log->phase) == DWAL__PHASE_ACTIVE) {
+        dwal__caller_enter(log); /* as in append_submit */
+        loop_work(log);
+        *count = completions_take(log, completions, room);
+        dwal__caller_leave(log);
+        return DWAL_OK;
+    }
+    events_arm(&log->events);
+    *count = completions_take(log, completions, room);
     return DWAL_OK;
 }

@@ -46,6 +46,14 @@
  *   armed     who moves completed, sets failed or makes room does that, then
  *             looks whether the event descriptor is armed, and writes to it;
  *             dwal_reap arms it, then looks at completed and failed (the same).
+ *   loop      with DWAL_SUBMIT_CALLER an event loop does the log's work: the
+ *             kernel writes to the event descriptor when an operation that the
+ *             loop submitted is done, and dwal_reap goes on from there. Who
+ *             finds such an operation in flight, or a loop that was woken and
+ *             has not submitted yet, may leave the role to nobody.
+ *             A dwal_reap that finds the role taken says so before it tries;
+ *             who gives the role back does that, then looks, and writes to the
+ *             descriptor (the same).
  */
 #ifndef DWAL_SRC_LOG_H
 #define DWAL_SRC_LOG_H
@@ -244,8 +252,13 @@ struct dwal__events {
 
     pthread_mutex_t signal_lock; /* of fd, and of changes of armed; a leaf */
     int fd;                      /* -1: not asked for, or closed */
-    /* fd is there and not readable, and the next event writes to it. */
+    /* fd is there, nobody but the kernel has written to it, and the next event
+     * does. */
     _Atomic bool armed;
+    /* DWAL_SUBMIT_CALLER: fd, for the kernel; otherwise, and before, -1. Stays
+     * what it is when fd is closed: nothing is submitted any more then. */
+    _Atomic int kernel_fd;
+    _Atomic bool turned_away; /* a dwal_reap found the role taken */
 };
 
 /* A thread that keeps the deadlines of a log whose loop sleeps elsewhere:
@@ -351,6 +364,14 @@ struct dwal {
     _Alignas(DWAL__CACHE_LINE) _Atomic uint32_t role; /* 1: taken */
     _Atomic uint64_t submitted; /* sequences below are under I/O or done */
     _Atomic uint32_t in_flight; /* operations in the kernel */
+    /* Of them, those that the kernel will tell the event loop of. */
+    _Atomic uint32_t in_flight_told;
+    /* Since when an event loop that was woken may submit what there is, and what
+     * it will append; 0: it has. */
+    _Atomic int64_t deferred_ns;
+    bool
+        tells_loop; /* who has the role has the kernel tell of his operations */
+    bool is_loop;   /* … and is an event loop, which never waits */
     struct dwal__gather gather;
     struct dwal__retirable retirable; /* durable, not yet witnessed */
     bool syncing;
@@ -464,9 +485,9 @@ int dwal__place_reserve(struct dwal *log, const struct dwal__need *need,
 bool dwal__place_reserve_now(struct dwal *log, const struct dwal__need *need,
                              struct dwal__place *place);
 
-/* The same, with the codes of dwal_append and what they need: a segment is
- * asked for, what was sealed on the way is written. Calls nobody back, so a
- * lock may be held. */
+/* The same, with the codes of dwal_append and what they need: a segment is asked
+ * for. What was sealed on the way is the caller's to be written. A lock may be
+ * held. */
 int dwal__place_reserve_try(struct dwal *log, const struct dwal__need *need,
                             struct dwal__place *place,
                             struct dwal_error *error);
@@ -536,6 +557,15 @@ void dwal__role_decline(struct dwal *log);
 void dwal__commit_run(struct dwal *log, uint64_t until_completed,
                       int64_t deadline);
 
+/* For event loops; neither waits, but for a submission that the kernel does not
+ * return from. Submits what there is, if the role is free; otherwise its holder
+ * sees to it. */
+void dwal__commit_submit(struct dwal *log);
+/* Before that reaps what is done, and publishes it. If that releases several
+ * appends of a loop, it does not submit, since more will come at once: the caller
+ * sees to it that this is called again soon, and true is returned. */
+bool dwal__commit_poll(struct dwal *log);
+
 /* Something is on its way, or will be: wakes the committer thread, and the
  * watcher, if they sleep. */
 void dwal__committer_kick(struct dwal *log);
@@ -599,6 +629,10 @@ void dwal__events_close(struct dwal *log);
 void dwal__events_close_copy(struct dwal *log);
 /* The descriptor was asked for. */
 bool dwal__events_wanted(struct dwal *log);
+/* dwal_reap has several completions to tell of. */
+bool dwal__events_several(struct dwal *log);
+/* The role was given back: "loop" above. */
+void dwal__events_role_free(struct dwal *log);
 
 /* ---- append.c ---- */
 

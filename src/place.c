@@ -842,7 +842,6 @@ int dwal__place_reserve_try(struct dwal *log, const struct dwal__need *need,
                             struct dwal_error *error) {
     int code = DWAL_OK;
     pthread_mutex_lock(&log->place_lock);
-    uint64_t sealed = atomic_load(&log->sealed);
     if (atomic_load(&log->failed)) {
         code = DWAL_EFAILED;
     } else if (log->shut) {
@@ -854,10 +853,7 @@ int dwal__place_reserve_try(struct dwal *log, const struct dwal__need *need,
         if (wait != 0)
             code = try_refused(log, need, wait, error);
     }
-    bool more = atomic_load(&log->sealed) != sealed;
     pthread_mutex_unlock(&log->place_lock);
-    if (more)
-        dwal__committer_kick(log);
     return place_code(log, code, error);
 }
 

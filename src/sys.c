@@ -55,8 +55,7 @@ int dwal__event_make(void) {
 }
 
 void dwal__event_set(int fd) {
-    /* It counts to 2^64 - 2; nobody calls this twice without a clear
-     * between. */
+    /* It counts to 2^64 - 2. */
     int failed = eventfd_write(fd, 1);
     assert(failed == 0);
     (void)failed;

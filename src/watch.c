@@ -59,17 +59,42 @@ int64_t dwal__watch_one(struct dwal *log, struct dwal__watched *watched,
     return since + timeout;
 }
 
+/* How long an event loop may leave its operations alone. */
+static int64_t loop_patience(const struct dwal *log) {
+    int64_t half = log->options.io_timeout_ms * DWAL__NS_PER_MS / 2;
+    int64_t slow = log->options.slow_io_ms * DWAL__NS_PER_MS;
+    return slow > 0 && slow < half ? slow : half;
+}
+
+/* What a loop has to see to, its operation in flight since @since, or what it
+ * has not submitted: if it does not come, the thread does, which then finds out
+ * whether it is the loop that is late, or the operation. When to look again. */
+static int64_t loop_check(struct dwal *log, int64_t since, int64_t now) {
+    int64_t timeout = log->options.io_timeout_ms * DWAL__NS_PER_MS;
+    int64_t patience = loop_patience(log);
+    if (atomic_load(&log->in_flight_told) == 0)
+        since = atomic_load(&log->deferred_ns);
+    if (since == 0)
+        return now + timeout;
+    if (now - since < patience)
+        return since + patience;
+    if (atomic_load(&log->role) == 0)
+        dwal__committer_kick(log);
+    return now + patience;
+}
+
 /* The oldest operation in flight: its holder tells about it while it waits for
  * events, but may be stuck in the next submission. */
 static int64_t flight_check(struct dwal *log, int64_t now) {
     int64_t timeout = log->options.io_timeout_ms * DWAL__NS_PER_MS;
     int64_t since = atomic_load(&log->io_since_ns);
+    int64_t next = loop_check(log, since, now);
     if (since == 0)
-        return now + timeout;
+        return next;
     if (now - since >= timeout)
         dwal__fail(log, ETIMEDOUT, 0, 0, "an I/O did not end within %d ms",
                    log->options.io_timeout_ms);
-    return since + timeout;
+    return since + timeout < next ? since + timeout : next;
 }
 
 int64_t dwal__watch(struct dwal *log, int64_t now) {

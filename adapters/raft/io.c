@@ -250,6 +250,7 @@ static int options_take(struct dwal_raft__store *store,
                                        "options: size, or one of inner_init "
                                        "and inner_close without the other");
     dwal_options_init(&store->options);
+    store->options.submit = DWAL_SUBMIT_CALLER; /* the loop, that is */
     store->options.verify_bytes = 0;
     if (options->log != NULL) {
         if (options->log->size != sizeof store->options)

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "aiosignal.h"
+
 #define EVENTS_MAX 256
 
 static struct {
@@ -87,6 +89,8 @@ static int fake_submit(struct dwal__aio *aio, long count, struct iocb **iocbs) {
                               .res = (unsigned long)operation_do(iocbs[i])};
         if (fake.count > fake.counts.in_flight_most)
             fake.counts.in_flight_most = fake.count;
+        if (!fake.held)
+            aio_signal(iocbs[i]);
     }
     pthread_cond_broadcast(&fake.changed);
     void (*hook)(void *) = fake.hook;
@@ -208,6 +212,8 @@ void fakeaio_hold(void) {
 void fakeaio_release(void) {
     pthread_mutex_lock(&fake.lock);
     fake.held = false;
+    for (unsigned i = 0; i < fake.count; i++)
+        aio_signal(fake.events[i].obj);
     pthread_cond_broadcast(&fake.changed);
     pthread_mutex_unlock(&fake.lock);
 }

@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "aiosignal.h"
+
 #define LATE_NS 30000000
 #define EVENTS_MAX 128
 
@@ -535,6 +537,8 @@ static void operation_begin(struct iocb *iocb) {
     sweep.due_ns[sweep.event_count] = due;
     sweep.events[sweep.event_count++] = (struct io_event){
         .data = iocb->data, .obj = iocb, .res = (unsigned long)result};
+    if (due == 0)
+        aio_signal(iocb);
     pthread_cond_broadcast(&sweep.changed);
     pthread_mutex_unlock(&sweep.lock);
 }

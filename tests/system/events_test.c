@@ -381,6 +381,125 @@ static void test_no_wake_up_lost(void **state) {
     }
 }
 
+/* ---- a loop that does the log's work ---- */
+
+/* Nobody else publishes: then nobody writes to the descriptor but the kernel. */
+static void test_alone(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
+    options.mark_delay_ms = 0;
+    for (int sync = DWAL_SYNC_DSYNC; sync <= DWAL_SYNC_FDSYNC; sync++) {
+        options.sync = sync;
+        struct dwal *log = log_open(*state, &options);
+        event_fd(log);
+        append(log, 0);
+        reap_expect(log, 1, 0, DWAL_OK);
+        atomic_store(&signals, 0);
+        for (uintptr_t i = 0; i < 50; i++) {
+            append(log, i);
+            reap_expect(log, 1, i, DWAL_OK);
+        }
+        /* The keeper tells of segments; the log's thread would of each round. */
+        assert_in_range(atomic_load(&signals), 0, 25);
+        log_close(log);
+    }
+}
+
+/* A loop that does not come for a long time is not a disk that hangs. */
+static void test_loop_is_late(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
+    options.io_timeout_ms = wake_ms();
+    options.slow_io_ms = 20;
+    struct dwal *log = log_open(*state, &options);
+    int fd = event_fd(log);
+    uint64_t lsn = append(log, 1);
+    while (dwal_durable_lsn(log) < lsn)
+        sched_yield(); /* the thread comes instead */
+    wake_expect(fd);
+    reap_expect(log, 1, 1, DWAL_OK);
+    /* … and one that was woken, may gather, and never submits. */
+    append(log, 2);
+    append(log, 3);
+    append(log, 4);
+    reap_expect(log, 3, 2, DWAL_OK);
+    lsn = append(log, 5);
+    while (dwal_durable_lsn(log) < lsn)
+        sched_yield();
+    reap_expect(log, 1, 5, DWAL_OK);
+    assert_int_equal(dwal_failure(log, NULL), DWAL_OK);
+    log_close(log);
+}
+
+#define CLIENTS 16
+#define ROUNDS 50
+
+/* Whose answers come together, whose next records go together. */
+static void test_gathers(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
+    options.mark_delay_ms = 0;
+    options.sync = DWAL_SYNC_DSYNC;
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
+    event_fd(log);
+    uintptr_t sent = 0, got = 0;
+    append(log, sent++);
+    reap_expect(log, 1, got++, DWAL_OK);
+    unsigned before = fakeaio_counts().writes;
+    while (got < CLIENTS * ROUNDS) {
+        while (sent < got + CLIENTS)
+            append(log, sent++);
+        struct dwal_completion done[CLIENTS];
+        wake_expect(event_fd(log));
+        got += reap(log, done, CLIENTS);
+    }
+    /* The first is alone, the others are one; from then on all are. */
+    assert_in_range(fakeaio_counts().writes - before, ROUNDS, ROUNDS + 3);
+    log_close(log);
+}
+
+struct mixed {
+    pthread_t thread;
+    struct dwal *log;
+    bool waits; /* dwal_commit, or else dwal_append */
+    _Atomic bool *stop;
+};
+
+static void *mixed_main(void *argument) {
+    struct mixed *mixed = argument;
+    struct dwal_record record = {.data = "other", .size = 5};
+    while (!atomic_load(mixed->stop)) {
+        if (mixed->waits)
+            dwal_commit(mixed->log, &record, NULL, NULL);
+        else
+            dwal_append(mixed->log, &record, NULL, NULL);
+        sched_yield();
+    }
+    return NULL;
+}
+
+/* The role goes from hand to hand between the loop, callers and the thread; the
+ * loop still learns of each of its records. */
+static void test_mixed(void **state) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
+    struct dwal *log = log_open(*state, &options);
+    _Atomic bool stop = false;
+    struct mixed others[3];
+    event_fd(log);
+    append(log, 0);
+    reap_expect(log, 1, 0, DWAL_OK);
+    for (int i = 0; i < 3; i++) {
+        others[i] = (struct mixed){.log = log, .waits = i > 0, .stop = &stop};
+        pthread_create(&others[i].thread, NULL, mixed_main, &others[i]);
+    }
+    for (uintptr_t i = 0; i < 1000; i++) {
+        append(log, 2 * i);
+        append(log, 2 * i + 1);
+        reap_expect(log, 2, 2 * i, DWAL_OK);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 3; i++)
+        pthread_join(others[i].thread, NULL);
+    log_close(log);
+}
+
 /* ---- failures ---- */
 
 /* The third write fails: what was before is durable, what is behind unknown,
@@ -490,7 +609,13 @@ static int gated_submit(struct dwal__aio *aio, long count,
     return dwal__aio_kernel.submit(aio, count, iocbs);
 }
 
-/* The log's thread is in the kernel. */
+static void *hanging_append(void *log) {
+    append(log, 8);
+    return NULL;
+}
+
+/* The log's thread is in the kernel, or the loop's own, while another one
+ * listens. */
 static void test_submission_hangs(void **state) {
     gated_ops = dwal__aio_kernel;
     gated_ops.submit = gated_submit;
@@ -508,11 +633,13 @@ static void test_submission_hangs(void **state) {
             reap_expect(log, 1, 7, DWAL_OK);
             atomic_store(&gate_shut, true);
             int64_t begin = dwal__now_ns();
-            append(log, 8);
+            pthread_t appender;
+            pthread_create(&appender, NULL, hanging_append, log);
             hang_expect(log, 8, begin);
             assert_int_equal(dwal_close(log, &error), DWAL_EFAILED);
             assert_non_null(strstr(error.text, "left on its way"));
             atomic_store(&gate_shut, false);
+            pthread_join(appender, NULL);
             while (dwal_open(*state, &options, &log, &error) != DWAL_OK)
                 sched_yield();
             log_close(log);
@@ -576,9 +703,9 @@ static void test_no_segment(void **state) {
     append(log, 0);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     none = before;
-    int unused = dup(fd);
-    none.rlim_cur = (rlim_t)unused;
-    close(unused);
+    /* Below all numbers that are in use, or a segment that is left, and closed,
+     * would make room for the next one. */
+    none.rlim_cur = 3;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     int code;
     while ((code = append_once(log, 1, 4000, 0, NULL, &error)) == DWAL_OK ||
@@ -680,6 +807,10 @@ int main(void) {
         UNIT(test_room),
         UNIT(test_threads),
         UNIT(test_no_wake_up_lost),
+        UNIT(test_alone),
+        UNIT(test_loop_is_late),
+        UNIT(test_gathers),
+        UNIT(test_mixed),
         UNIT(test_failure),
         UNIT(test_asked_late),
         UNIT(test_event_never_comes),
