@@ -164,6 +164,44 @@ static void test_slow_close(void **state) {
     rig_close(&rig);
 }
 
+static int work_none(struct raft_io_async_work *request) {
+    (void)request;
+    return 0;
+}
+
+static void on_work(struct raft_io_async_work *request, int status) {
+    assert_int_equal(status, 0);
+    *(bool *)request->data = true;
+}
+
+/* What replaces all entries waits until those before it are answered, even if it
+ * could begin: what libuv's pool, of one thread, was given after it, is done. */
+static void test_install_waits(void **state) {
+    char snapshots[4200];
+    bool worked = false;
+    struct raft_io_async_work work = {.data = &worked, .work = work_none};
+    struct rig rig;
+    start_fake(&rig, *state);
+    snprintf(snapshots, sizeof snapshots, "%s/snapshots", (char *)*state);
+    fakeaio_hold();
+    struct rig_append *append = rig_append(&rig, 1, 1, 8, 2, NULL);
+    struct rig_put *put = rig_put(&rig, 1, 50, 0);
+    fakeaio_wait_held(1);
+    for (int i = 0; i < 20; i++)
+        uv_run(&rig.loop, UV_RUN_NOWAIT);
+    assert_int_equal(rig.io.async_work(&rig.io, &work, on_work), 0);
+    rig_until(&rig, &worked);
+    assert_int_equal(tempdir_count(snapshots, ".meta"), 0);
+    fakeaio_release();
+    rig_until(&rig, &put->done);
+    assert_int_equal(append->order, 2);
+    assert_int_equal(put->order, 3);
+    rig_append_wait(append);
+    rig_put_wait(put);
+    rig_restart_expect(&rig, 51, 0, NULL);
+    rig_close(&rig);
+}
+
 /* It hangs: the deadline of the log is that of the request. */
 static void test_hang(void **state) {
     struct dwal_options options;
@@ -361,11 +399,12 @@ static void test_flip(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(write_fails),    TEST(vote_fails), TEST(truncate_fails),
-        TEST(snapshot_fails), TEST(slow_close), TEST(hang),
-        TEST(torn_tail),      TEST(flip),       TEST(full),
-        TEST(full_for_ever),
+        TEST(write_fails),    TEST(vote_fails),    TEST(truncate_fails),
+        TEST(snapshot_fails), TEST(slow_close),    TEST(hang),
+        TEST(install_waits),  TEST(torn_tail),     TEST(flip),
+        TEST(full),           TEST(full_for_ever),
     };
     tempdir_use_memory();
+    setenv("UV_THREADPOOL_SIZE", "1", 1); /* for test_install_waits */
     return cmocka_run_group_tests_name("fault", tests, NULL, NULL);
 }
