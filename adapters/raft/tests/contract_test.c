@@ -569,6 +569,10 @@ static void mix_install(struct mix *mix) {
 /* Everything is answered, in the order of the requests. */
 static void mix_drain(struct mix *mix) {
     unsigned order = 0;
+    /* Nobody tells that a truncation is done, but who comes behind it. */
+    if (mix->steps > 0 && mix->appends[mix->steps] == NULL &&
+        mix->puts[mix->steps] == NULL)
+        mix_append(mix);
     for (unsigned i = 1; i <= mix->steps; i++) {
         if (mix->appends[i] != NULL) {
             rig_until(&mix->rig, &mix->appends[i]->done);
