@@ -518,10 +518,11 @@ static bool waiter_wake(struct dwal *log) {
 }
 
 /* The kernel will wake an event loop, or has, whose dwal_reap goes on with the
- * work. */
+ * work. Not if somebody waits for room: the loop's thread itself, perhaps. */
 static bool loop_comes(struct dwal *log) {
-    return atomic_load(&log->in_flight_told) > 0 ||
-           atomic_load(&log->deferred_ns) != 0;
+    return (atomic_load(&log->in_flight_told) > 0 ||
+            atomic_load(&log->deferred_ns) != 0) &&
+           atomic_load(&log->room_waiters) == 0;
 }
 
 /* Work that nobody has: for who sleeps in a batch, for a loop, or for the
@@ -737,6 +738,10 @@ static void thread_work(struct dwal *log) {
             atomic_store(&log->mark_armed, true);
     }
     role_give(log);
+    /* Where we leave it to a loop, who slept since we had the role need not wait
+     * for that, too. */
+    if (loop_comes(log) && !atomic_load(&log->failed) && work_left(log))
+        work_hand_on(log);
 }
 
 void *dwal__committer_main(void *argument) {

@@ -705,7 +705,11 @@ static int place_queue(struct dwal *log, const struct dwal__need *need,
     queue_join(log, &self);
     atomic_fetch_add(&log->room_waiters, 1);
     uint64_t asked = 0;
-    uint64_t kicked = atomic_load(&log->sealed);
+    /* Where a loop does the work, this may be its thread: the other one takes
+     * over (loop_comes), and is told so. */
+    uint64_t kicked = atomic_load(&log->events.kernel_fd) >= 0
+                          ? UINT64_MAX
+                          : atomic_load(&log->sealed);
     int wait = EAGAIN;
     int code = DWAL_OK;
     bool slept = false;

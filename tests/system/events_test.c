@@ -429,6 +429,89 @@ static void test_loop_is_late(void **state) {
     log_close(log);
 }
 
+/* In a log whose loop, that has the work in hand, is left alone for this long. */
+static struct dwal_options options_patient(void) {
+    struct dwal_options options = options_small(DWAL_SUBMIT_CALLER);
+    options.io_timeout_ms = 4 * wake_ms();
+    options.slow_io_ms = 0;
+    options.append_timeout_ms = wake_ms();
+    options.mark_delay_ms = 0;
+    return options;
+}
+
+/* The loop's own thread waits for room, while nobody but the loop would go on
+ * with what is in flight. */
+static void test_loop_waits(void **state) {
+    struct dwal_options options = options_patient();
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
+    struct dwal_record record = {.data = "x", .size = 1};
+    struct dwal_error error;
+    int fd = event_fd(log);
+    append(log, 0);
+    reap_expect(log, 1, 0, DWAL_OK);
+    for (int round = 0; round < 20; round++) {
+        uint64_t lsn = append(log, 1);
+        int64_t begin = dwal__now_ns();
+        log_done(dwal_cut(log, lsn - 1, &error), &error);
+        assert_true(dwal__now_ns() - begin < wake_ms() * DWAL__NS_PER_MS);
+        reap_expect(log, 1, 1, DWAL_OK);
+        uintptr_t sent = 0;
+        while (append_once(log, 1, 4000, sent, NULL, &error) == DWAL_OK)
+            sent++;
+        log_done(dwal_append(log, &record, NULL, &error), &error);
+        reap_expect(log, sent, 0, DWAL_OK);
+        rest_expect(log, fd);
+    }
+    log_close(log);
+}
+
+struct committing {
+    struct dwal *log;
+    int64_t ns; /* how long it took */
+};
+
+static void *committing_main(void *argument) {
+    struct committing *committing = argument;
+    struct dwal_record record = {.data = "waits", .size = 5};
+    int64_t begin = dwal__now_ns();
+    assert_int_equal(dwal_commit(committing->log, &record, NULL, NULL),
+                     DWAL_OK);
+    committing->ns = dwal__now_ns() - begin;
+    return NULL;
+}
+
+/* Who waits for his record does so no longer because a loop was woken that does
+ * not come: behind a batch of the log's thread, too. */
+static void test_loop_stays_away(void **state) {
+    struct dwal_options options = options_patient();
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
+    struct dwal_record record = {.data = "x", .size = 1};
+    event_fd(log);
+    append(log, 0);
+    reap_expect(log, 1, 0, DWAL_OK);
+    for (int round = 0; round < 20; round++) {
+        struct committing committing = {.log = log};
+        for (uintptr_t i = 1; i <= 3; i++)
+            append(log, i);
+        reap_expect(log, 3, 1, DWAL_OK);
+        assert_true(atomic_load(&log->deferred_ns) != 0); /* it is to come */
+        fakeaio_hold();
+        assert_int_equal(dwal_append(log, &record, NULL, NULL), DWAL_OK);
+        fakeaio_wait_held(1); /* by the thread */
+        uint64_t next = atomic_load(&log->sealed);
+        struct dwal__batch *batch = &log->batches[next % DWAL__BATCH_COUNT];
+        pthread_t thread;
+        pthread_create(&thread, NULL, committing_main, &committing);
+        while (atomic_load(&batch->waiters) == 0)
+            sched_yield();
+        fakeaio_release();
+        pthread_join(thread, NULL);
+        assert_true(committing.ns < wake_ms() * DWAL__NS_PER_MS);
+        rest_expect(log, event_fd(log));
+    }
+    log_close(log);
+}
+
 #define CLIENTS 16
 #define ROUNDS 50
 
@@ -809,6 +892,8 @@ int main(void) {
         UNIT(test_no_wake_up_lost),
         UNIT(test_alone),
         UNIT(test_loop_is_late),
+        UNIT(test_loop_waits),
+        UNIT(test_loop_stays_away),
         UNIT(test_gathers),
         UNIT(test_mixed),
         UNIT(test_failure),
