@@ -497,6 +497,8 @@ static void test_loop_stays_away(void **state) {
         assert_true(atomic_load(&log->deferred_ns) != 0); /* it is to come */
         fakeaio_hold();
         assert_int_equal(dwal_append(log, &record, NULL, NULL), DWAL_OK);
+        while (atomic_load(&log->role) == 0) /* it may sleep for the loop */
+            dwal__committer_kick(log);
         fakeaio_wait_held(1); /* by the thread */
         uint64_t next = atomic_load(&log->sealed);
         struct dwal__batch *batch = &log->batches[next % DWAL__BATCH_COUNT];
