@@ -148,18 +148,28 @@ int dwal__cursor_check(const struct dwal_cursor *cursor,
     return DWAL_OK;
 }
 
+/* The log in this process that tells the cursor what is durable says nothing
+ * more. */
+static bool view_closed(const struct dwal_cursor *cursor) {
+    return cursor->view != NULL && atomic_load(&cursor->view->closed);
+}
+
+int dwal__cursor_follow(struct dwal_cursor *cursor, struct dwal_error *error) {
+    return view_closed(cursor) ? dwal__cursor_switch(cursor, error) : DWAL_OK;
+}
+
 int dwal__cursor_peek(struct dwal_cursor *cursor,
                       struct dwal__reader_item *item,
                       struct dwal_error *error) {
     for (;;) {
         /* Read before the end was found, so that nothing is between. */
-        bool closed =
-            cursor->view != NULL && atomic_load(&cursor->view->closed);
+        bool over = view_closed(cursor);
         int code = dwal__reader_peek(cursor->reader, item, error);
-        if (code != DWAL_END)
-            return dwal__cursor_told(cursor, code, error);
-        if (!closed)
+        if (code == DWAL_END && !over)
             return code;
+        /* What that log knew of may be gone from the disk since. */
+        if (code == DWAL_OK || !view_closed(cursor))
+            return dwal__cursor_told(cursor, code, error);
         code = dwal__cursor_switch(cursor, error);
         if (code != DWAL_OK)
             return code;
@@ -220,6 +230,8 @@ int dwal_cursor_next(struct dwal_cursor *cursor, struct dwal_record *record,
 int dwal_cursor_seek(struct dwal_cursor *cursor, uint64_t lsn,
                      struct dwal_error *error) {
     int code = dwal__cursor_check(cursor, error);
+    if (code == DWAL_OK)
+        code = dwal__cursor_follow(cursor, error);
     if (code != DWAL_OK)
         return code;
     code = dwal__reader_seek(cursor->reader, lsn, error);

@@ -40,6 +40,9 @@ int dwal__cursor_view(struct dwal_cursor *cursor, struct dwal__view **view);
  * now on. The place stays. */
 int dwal__cursor_switch(struct dwal_cursor *cursor, struct dwal_error *error);
 
+/* The same, if the log that it looked at was closed in this process. */
+int dwal__cursor_follow(struct dwal_cursor *cursor, struct dwal_error *error);
+
 /* Opens @reader by these options, to look as the cursor does. */
 int dwal__cursor_reader(struct dwal_cursor *cursor,
                         struct dwal__reader_options *options,

@@ -18,15 +18,6 @@ static int getter_open(struct dwal_cursor *cursor, struct dwal_error *error) {
     return dwal__cursor_reader(cursor, &options, &cursor->getter, error);
 }
 
-/* The log was closed in this process: looked at before anything is said. */
-static int closed_follow(struct dwal_cursor *cursor, struct dwal_error *error) {
-    bool closed = cursor->view != NULL && atomic_load(&cursor->view->closed);
-    int code = closed ? dwal__cursor_switch(cursor, error) : DWAL_OK;
-    if (code == DWAL_OK && cursor->getter == NULL)
-        code = getter_open(cursor, error);
-    return code;
-}
-
 int dwal_cursor_get(struct dwal_cursor *cursor, uint64_t lsn,
                     struct dwal_record *record, struct dwal_error *error) {
     struct dwal__reader_item item;
@@ -35,7 +26,9 @@ int dwal_cursor_get(struct dwal_cursor *cursor, uint64_t lsn,
         code = dwal__error_set(error, DWAL_EINVAL, 0, "%s: no record has LSN 0",
                                cursor->path);
     if (code == DWAL_OK)
-        code = closed_follow(cursor, error);
+        code = dwal__cursor_follow(cursor, error);
+    if (code == DWAL_OK && cursor->getter == NULL)
+        code = getter_open(cursor, error);
     if (code != DWAL_OK)
         return code;
     code = dwal__reader_get(cursor->getter, lsn, &item, error);

@@ -290,6 +290,39 @@ static void test_cut_between(void **state) {
     dwal_cursor_close(cursor);
 }
 
+/* What was trimmed behind the back of a cursor whose log was closed, files and
+ * all, is neither damage nor missing; and a seek knows where the log begins. */
+static void test_trim_between(void **state) {
+    struct dwal_record record;
+    struct dwal_error error;
+    struct dwal *log = small_open(*state);
+    struct dwal_cursor *cursors[2];
+    for (int i = 0; i < 4; i++) {
+        commits(log, 2);
+        log_done(dwal_rotate(log, &error), &error);
+    }
+    for (int i = 0; i < 2; i++) {
+        cursors[i] = cursor_open(*state);
+        shows(cursors[i], 1, 1);
+    }
+    log_close(log);
+    log = small_open(*state);
+    commits(log, 1);
+    log_done(dwal_trim(log, 7, &error), &error);
+    log_done(dwal_cursor_seek(cursors[0], 0, &error), &error);
+    shows(cursors[0], 7, 9);
+    uint64_t next = 2;
+    int code;
+    while ((code = dwal_cursor_next(cursors[1], &record, &error)) == DWAL_OK)
+        assert_int_equal(record.lsn, next++);
+    if (code != DWAL_ETRIMMED)
+        fail_msg("%d: %s", code, error.text);
+    assert_true(next < 7);
+    log_close(log);
+    for (int i = 0; i < 2; i++)
+        dwal_cursor_close(cursors[i]);
+}
+
 static void nothing(int number) {
     (void)number;
 }
@@ -339,6 +372,7 @@ int main(void) {
         TEMPDIR_TEST(test_failure),
         TEMPDIR_TEST(test_close_and_open),
         TEMPDIR_TEST(test_cut_between),
+        TEMPDIR_TEST(test_trim_between),
         TEMPDIR_TEST(test_signals),
         TEMPDIR_TEST(test_fork),
     };
