@@ -40,6 +40,24 @@ int __wrap_eventfd_write(int fd, eventfd_t value) {
     return __real_eventfd_write(fd, value);
 }
 
+/* ---- what is read from it ---- */
+
+/* Called once, with the log, behind the next reading. */
+static void (*behind_reading)(struct dwal *log);
+static struct dwal *read_log;
+
+int __real_eventfd_read(int fd, eventfd_t *value);
+int __wrap_eventfd_read(int fd, eventfd_t *value);
+int __wrap_eventfd_read(int fd, eventfd_t *value) {
+    int result = __real_eventfd_read(fd, value);
+    void (*call)(struct dwal * log) = behind_reading;
+    if (call != NULL) {
+        behind_reading = NULL;
+        call(read_log);
+    }
+    return result;
+}
+
 /* ---- logs and loops ---- */
 
 static struct dwal_options options_small(int submit) {
@@ -437,6 +455,40 @@ static struct dwal_options options_patient(void) {
     options.append_timeout_ms = wake_ms();
     options.mark_delay_ms = 0;
     return options;
+}
+
+/* Publishes what is held, and returns when nobody has it in hand any more. */
+static void held_finish(struct dwal *log) {
+    uint64_t sealed = atomic_load(&log->sealed);
+    fakeaio_release();
+    while (atomic_load(&log->completed) < sealed)
+        sched_yield();
+    while (atomic_load(&log->role) != 0) /* the wake-up comes before that */
+        sched_yield();
+}
+
+/* A record becomes durable while the loop reads the descriptor: too early for a
+ * wake-up, so the loop has to look behind that. */
+static void test_while_reading(void **state) {
+    struct dwal_options options = options_patient();
+    options.submit = DWAL_SUBMIT_THREAD;
+    struct dwal *log = log_open_on(fakeaio_new(), *state, &options);
+    struct dwal_completion done[4];
+    int fd = event_fd(log);
+    append(log, 0);
+    reap_expect(log, 1, 0, DWAL_OK);
+    rest_expect(log, fd);
+    append(log, 1);
+    wake_expect(fd); /* it stays readable */
+    fakeaio_hold();
+    append(log, 2);
+    fakeaio_wait_held(1);
+    read_log = log;
+    behind_reading = held_finish;
+    assert_int_equal(reap(log, done, 4), 2);
+    assert_int_equal(done[1].context, 2);
+    assert_null(behind_reading);
+    log_close(log);
 }
 
 /* The loop's own thread waits for room, while nobody but the loop would go on
@@ -894,6 +946,7 @@ int main(void) {
         UNIT(test_no_wake_up_lost),
         UNIT(test_alone),
         UNIT(test_loop_is_late),
+        UNIT(test_while_reading),
         UNIT(test_loop_waits),
         UNIT(test_loop_stays_away),
         UNIT(test_gathers),

@@ -239,7 +239,10 @@ static void test_holds(void **state) {
     trim(log, 25, 10);
     dwal_lease_close(same);
     stats_expect(log, 1, 20, 25);
-    trim(log, 12, 12); /* less than is wanted, and not held */
+    /* Less than is wanted, and not held: unless the log's own thread, started by
+     * the first trim that was held, has come so late that it got further. */
+    log_done(dwal_trim(log, 12, &error), &error);
+    assert_true(dwal_first_lsn(log) == 12 || dwal_first_lsn(log) == 20);
     stats_expect(log, 1, 20, 25);
     trim(log, 25, 20);
     log_done(dwal_lease_move(high, 22, &error), &error);
