@@ -36,7 +36,7 @@
 #define ALIVE (FILES | LIVE_END | SUCCESSOR)
 
 #define NO_LOG_TEXT "there is no log here"
-#define NO_LOG_REMEDY "create one"
+#define NO_LOG_REMEDY "look at the path"
 #define STRUCTURE_TEXT "a file of the log is missing, damaged or not its own"
 #define STRUCTURE_REMEDY                                                       \
     "run walfsck; put the file back from a copy if there is one"

@@ -44,10 +44,35 @@ size_t dwal__lineage_by_lsn(const struct dwal__lineage *lineage, uint64_t lsn) {
 
 /* ---- one segment ---- */
 
-/* The first batch. It lies before the end of the log: so it is valid, or
- * damaged, or the file is none of this log any more. It is read twice before it
- * is called damaged: what is in memory may be older than the proof of the end.
- */
+/* True if the start can be believed although the batch behind it is damaged: the
+ * header is checked, the start is whole, with a checksum of its own that only
+ * this use of the file has, and both agree. */
+static bool start_whole(const struct dwal__window_batch *batch,
+                        const struct dwal__batch_fault *where) {
+    return where->fault != DWAL__FAULT_VERSION && batch->summary.started &&
+           (!where->in_record || where->record > 0) &&
+           dwal__start_fits(&batch->summary.start, batch->header.first_lsn);
+}
+
+/* No start, so what lies before this segment is not found. */
+static int first_batch_refuse(const struct dwal__window *window,
+                              const struct dwal__batch_fault *where,
+                              struct dwal_error *error) {
+    int code =
+        where->fault == DWAL__FAULT_VERSION ? DWAL_EVERSION : DWAL_ECORRUPT;
+    return dwal__error_set_at(
+        error, code, 0, window->header.number, where->offset,
+        "%s: the start of the segment is damaged at offset %llu: %s; run "
+        "walfsck",
+        window->name, (unsigned long long)where->offset,
+        dwal__fault_text(where->fault));
+}
+
+/* The header and the start of the first batch. It lies before the end of the
+ * log: so it is valid, or damaged, or the file is none of this log any more. It
+ * is read twice before it is called damaged: what is in memory may be older
+ * than the proof of the end. Damage behind the start is left to whoever reads
+ * up to it. */
 static int first_batch_read(struct dwal__window *window,
                             struct dwal__window_batch *batch,
                             struct dwal_error *error) {
@@ -55,6 +80,7 @@ static int first_batch_read(struct dwal__window *window,
     struct dwal__expected expected = {.link_known = true, .link = header->crc};
     struct dwal__batch_fault where;
     for (int attempt = 0; attempt < 2; attempt++) {
+        *batch = (struct dwal__window_batch){0};
         int code = dwal__window_batch(window, header->block_size, &expected,
                                       batch, &where, NULL, error);
         if (code != DWAL_OK)
@@ -71,13 +97,9 @@ static int first_batch_read(struct dwal__window *window,
             return dwal__error_set(error, DWAL_ENOENT, 0, "%s: it was retired",
                                    window->name);
     }
-    int code =
-        where.fault == DWAL__FAULT_VERSION ? DWAL_EVERSION : DWAL_ECORRUPT;
-    return dwal__error_set_at(
-        error, code, 0, header->number, where.offset,
-        "%s: the first batch is damaged at offset %llu: %s; run walfsck",
-        window->name, (unsigned long long)where.offset,
-        dwal__fault_text(where.fault));
+    return start_whole(batch, &where)
+               ? DWAL_OK
+               : first_batch_refuse(window, &where, error);
 }
 
 static int segment_read(struct dwal__window *window,

@@ -91,14 +91,14 @@ static int lineage_missing(struct dwal__reader *reader) {
                               (unsigned long long)lowest->header.number);
 }
 
-/* Says what is lost with the part of the log that cannot be reached. */
+/* Says which part of the log is not reached: it may be in order. */
 static void lineage_error_finish(struct dwal__reader *reader) {
     struct dwal_error *why = &reader->lineage_error;
     size_t used = strlen(why->text);
     if (why->code == DWAL_OK)
         return;
     snprintf(why->text + used, sizeof why->text - used,
-             "; LSNs %llu to %llu cannot be reached",
+             "; LSNs %llu to %llu cannot be reached from behind it",
              (unsigned long long)reader->bound.first_lsn,
              (unsigned long long)(reader->lineage.segments[0].first_lsn - 1));
 }

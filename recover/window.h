@@ -76,7 +76,9 @@ int dwal__window_header(struct dwal__window *window, uint64_t offset,
                         enum dwal__fault *fault, struct dwal_error *error);
 
 /* The same for a whole batch. With a fault in @where nothing of @batch may be
- * used but its header, and that only if *@readable, which may be NULL. */
+ * used but its header, and that only if *@readable, which may be NULL; and its
+ * start, if the summary has one and @where is in no record or a later one. The
+ * summary is not touched where the batch is not looked at beyond its header. */
 int dwal__window_batch(struct dwal__window *window, uint64_t offset,
                        const struct dwal__expected *expected,
                        struct dwal__window_batch *batch,

@@ -747,7 +747,9 @@ void dwal_cursor_options_init(struct dwal_cursor_options *options);
  *
  * Returns 0, or DWAL_EINVAL, DWAL_ENOENT, DWAL_EIO, DWAL_EVERSION, DWAL_ENOMEM,
  * DWAL_ETRIMMED (start_lsn is below the first), DWAL_ECORRUPT (not even a
- * beginning can be read; other damage is reported when it is reached).
+ * beginning can be read, or, while a writer has the log, the start of a segment
+ * is damaged, a few bytes that name the segment before it; other damage is
+ * reported when it is reached).
  */
 int dwal_cursor_open(const char *path,
                      const struct dwal_cursor_options *options,

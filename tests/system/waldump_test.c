@@ -440,7 +440,7 @@ static void no_log(void **state) {
     f->log.segment_count = 0;
     f->log.lock_present = false;
     run_log(f, "@", 8);
-    expect_err(f, "there is no log");
+    expect_err(f, "there is no log here; look at the path");
     f->log.lock_present = true;
     run_log(f, "@", 4);
     f->log.segment_count = 3;

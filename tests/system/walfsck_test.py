@@ -593,6 +593,8 @@ def test_no_log():
             check(result.status == 8 and result.out == b"", result)
             check(result.err.count("\n") == 1, result)
             check(str(path) in result.err, result)
+            check("create" not in result.err, result)
+        check("look at the path" in run("walfsck", str(d)).err, "the remedy")
         check(list(d.iterdir()) == [], "nothing was made")
 
 

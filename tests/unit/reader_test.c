@@ -305,6 +305,44 @@ static void damaged_start_passed(void **state) {
     }
 }
 
+/* The first batch of a segment is large, and a record in it is damaged: its
+ * start still leads to what lies before, which is read up to the damage; and
+ * what lies behind can be had. Where the start itself is damaged recovery ends
+ * the log before it. */
+static void damage_behind_a_start(void **state) {
+    struct fixture *f = *state;
+    struct reading *reading = &f->reading;
+    struct dwal__start start = logbuild_after(f->two);
+    logbuild_segment(&f->log, 4, 3);
+    logbuild_begin(&f->log, f->three);
+    logbuild_start_record(&f->log, &start);
+    logbuild_random_record(&f->log, 100);  /* 12 */
+    logbuild_random_record(&f->log, 1000); /* 13 */
+    const struct logbuild_batch *batch = logbuild_seal(&f->log);
+    uint64_t at = batch->offset;
+    logbuild_mark(&f->log, f->three);
+    struct dwal__start after = logbuild_after(f->three);
+    struct logbuild_segment *four = f->log.segments[3];
+    logbuild_segment(&f->log, 5, 4);
+    logbuild_start(&f->log, four, &after);
+    logbuild_records(&f->log, four, 1, 10); /* 14 */
+    logbuild_mark(&f->log, four);
+    reading_all(reading, 1, 14, DWAL_END);
+    f->three->bytes[at + 900] ^= 1;
+    reading_all(reading, 1, 11, DWAL_ECORRUPT);
+    assert_int_equal(dwal__reader_damage(reading->reader)->lost_from, 12);
+    assert_int_equal(dwal__reader_damage(reading->reader)->lost_to, 13);
+    assert_non_null(strstr(reading->error.text, "LSNs 12 to 13"));
+    assert_int_equal(dwal__reader_pass(reading->reader, &reading->error),
+                     DWAL_OK);
+    reading_expect(reading, 14, 14);
+    reading_expect_code(reading, DWAL_END);
+    assert_int_equal(reading_open(reading, 14), DWAL_OK);
+    reading_expect(reading, 14, 14);
+    f->three->bytes[at + 128 + 50] ^= 1; /* the start: the log ends before it */
+    reading_all(reading, 1, 11, DWAL_ECORRUPT);
+}
+
 /* The end that a start names is not the one that is there. */
 static void wrong_end(void **state) {
     struct fixture *f = *state;
@@ -431,6 +469,7 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(damage_passed, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_start_passed, setup, teardown),
+        cmocka_unit_test_setup_teardown(damage_behind_a_start, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_end, setup, teardown),
         cmocka_unit_test_setup_teardown(missing_segment, setup, teardown),
         cmocka_unit_test_setup_teardown(read_errors, setup, teardown),
