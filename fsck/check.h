@@ -46,7 +46,9 @@ struct dwal__check {
     size_t problem_capacity;
     bool out_of_memory;                        /* a problem was not kept */
     uint64_t counts[DWAL__SEVERITY_FATAL + 1]; /* of the problems */
-    uint64_t progress_ns;                      /* of the last line */
+    /* What a repair of all that does, NULL: none, or not known (fix.h). */
+    const struct dwal__repair_plan *plan;
+    uint64_t progress_ns; /* of the last line */
 };
 
 /*

@@ -70,7 +70,8 @@ static int made_give(void *argument, const char *name) {
     return chmod(path, model.st_mode & 0777) == 0 ? 0 : -errno;
 }
 
-/* What may be mended: by -y, and by a preview of it, what is proven. */
+/* What may be mended: by -y, and by a preview of it, what is proven. Where
+ * there is damage -p repairs nothing, and tells what -y would do. */
 static unsigned mend_of(const struct dwal__check *check) {
     const struct dwal__check_settings *settings = check->settings;
     bool damaged = check->counts[DWAL__SEVERITY_DAMAGE] > 0;
@@ -79,7 +80,7 @@ static unsigned mend_of(const struct dwal__check *check) {
         mend |= DWAL__MEND_HEADERS | DWAL__MEND_FORGED;
     if (settings->rebuild && settings->permit == DWAL__PERMIT_NEVER)
         return mend | DWAL__MEND_ONLY;
-    if (damaged && settings->permit != DWAL__PERMIT_PREEN)
+    if (damaged)
         mend |= DWAL__MEND_BITS | DWAL__MEND_HEADERS;
     return mend;
 }
@@ -203,36 +204,43 @@ static int undo_save(struct dwal__check *check,
 
 /* ---- the repair ---- */
 
-void dwal__fix_preview(struct dwal__check *check) {
-    struct dwal__repair_options options;
-    struct dwal__repair_plan plan = {0};
-    if (options_make(check, &options, NULL) != DWAL_OK ||
-        dwal__repair_plan_make(&options, &check->recovery, &plan, NULL) !=
-            DWAL_OK)
-        return;
-    if (plan.step_count > 0)
-        dwal__print_plan(check, &plan, false);
-    dwal__repair_plan_release(&plan);
+void dwal__fix_plan(struct dwal__check *check, struct dwal__fix *fix) {
+    const struct dwal__check_settings *settings = check->settings;
+    memset(fix, 0, sizeof *fix);
+    fix->code = options_make(check, &fix->options, &fix->error);
+    if (fix->code == DWAL_OK)
+        fix->code = dwal__repair_plan_make(&fix->options, &check->recovery,
+                                           &fix->plan, &fix->error);
+    bool whole = !settings->rebuild || settings->permit != DWAL__PERMIT_NEVER;
+    if (fix->code == DWAL_OK && whole)
+        check->plan = &fix->plan;
 }
 
-int dwal__fix_run(struct dwal__check *check, char undo[DWAL__FIX_PATH_SIZE],
-                  struct dwal_error *error) {
-    struct dwal__repair_options options;
-    struct dwal__repair_plan plan = {0};
+void dwal__fix_release(struct dwal__check *check, struct dwal__fix *fix) {
+    check->plan = NULL;
+    dwal__repair_plan_release(&fix->plan);
+}
+
+void dwal__fix_preview(struct dwal__check *check, const struct dwal__fix *fix) {
+    if (fix->code == DWAL_OK && fix->plan.step_count > 0)
+        dwal__print_plan(check, &fix->plan, false);
+}
+
+int dwal__fix_run(struct dwal__check *check, struct dwal__fix *fix,
+                  char undo[DWAL__FIX_PATH_SIZE], struct dwal_error *error) {
     assert(check->locked);
     undo[0] = '\0';
-    int code = options_make(check, &options, error);
-    if (code == DWAL_OK)
-        code = dwal__repair_plan_make(&options, &check->recovery, &plan, error);
-    if (code == DWAL_OK && plan.step_count > 0) {
-        dwal__print_plan(check, &plan, true);
-        code = undo_save(check, &options, &plan, undo, error);
-        if (code == DWAL_OK)
-            code = dwal__repair_run(&options, &plan, error);
-        else
-            undo[0] = '\0';
+    if (fix->code != DWAL_OK) {
+        *error = fix->error;
+        return fix->code;
     }
-    dwal__repair_plan_release(&plan);
+    if (fix->plan.step_count == 0)
+        return DWAL_OK;
+    dwal__print_plan(check, &fix->plan, true);
+    int code = undo_save(check, &fix->options, &fix->plan, undo, error);
+    if (code == DWAL_OK)
+        return dwal__repair_run(&fix->options, &fix->plan, error);
+    undo[0] = '\0';
     return code;
 }
 

@@ -100,10 +100,23 @@ static void more_text(bool present, uint64_t from, uint64_t to,
                  what);
 }
 
+/* What has become of the records behind damage. */
+static const char *lost_word(const struct dwal__check *check) {
+    switch (dwal__print_mends(check)) {
+    case DWAL__MENDS_ALL:
+        return "behind damage that walfsck -y mends";
+    case DWAL__MENDS_SOME:
+        return "lost, or behind damage that walfsck -y mends";
+    case DWAL__MENDS_NOTHING:
+        break;
+    }
+    return "lost";
+}
+
 void dwal__print_verdict(const struct dwal__check *check) {
     const struct dwal__recovery *recovery = &check->recovery;
     const char *verdict = dwal__verdict_name(recovery->verdict);
-    char records[DWAL__RANGE_TEXT_SIZE], undecidable[128], lost[128];
+    char records[DWAL__RANGE_TEXT_SIZE], undecidable[128], lost[192];
     if (check->settings->json)
         return;
     enum dwal__cli_style style = verdict_style(recovery->verdict);
@@ -115,7 +128,7 @@ void dwal__print_verdict(const struct dwal__check *check) {
                   recovery->undecidable_to, "undecidable", undecidable,
                   sizeof undecidable);
         more_text(dwal__print_lost(recovery), recovery->lost_from,
-                  recovery->lost_to, "lost", lost, sizeof lost);
+                  recovery->lost_to, lost_word(check), lost, sizeof lost);
         uint64_t stated = dwal__check_stated(recovery);
         char holes[64] = "";
         if (stated > 0)
@@ -127,8 +140,33 @@ void dwal__print_verdict(const struct dwal__check *check) {
     dwal__print_line(DWAL__STYLE_PLAIN, "    %s", recovery->decision->text);
 }
 
+/* True if @row's remedy tells how much of the log a repair gives up. */
+static bool remedy_gives_up(const struct dwal__problem *row) {
+    static const enum dwal__problem_id ids[] = {
+        DWAL__PROBLEM_HEADER_BAD,        DWAL__PROBLEM_SEGMENT_MISSING,
+        DWAL__PROBLEM_SUCCESSOR_MISSING, DWAL__PROBLEM_CHAIN_BROKEN,
+        DWAL__PROBLEM_BATCH_BAD,         DWAL__PROBLEM_EVIDENCE_BEYOND};
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
+        if (row == &dwal__problems[ids[i]])
+            return true;
+    return false;
+}
+
+/* What to do about it. */
+static const char *remedy_text(const struct dwal__check *check,
+                               const struct dwal__problem *row) {
+    enum dwal__print_mends mends = dwal__print_mends(check);
+    if (mends == DWAL__MENDS_NOTHING || !remedy_gives_up(row))
+        return row->remedy;
+    return mends == DWAL__MENDS_ALL
+               ? "walfsck -y mends what is damaged and loses no record; or put "
+                 "the file back from a copy"
+               : "put the file back from a copy; walfsck -y mends what "
+                 "checksums prove, and gives up the rest";
+}
+
 static void problem_json(const struct dwal__check_problem *problem,
-                         const char *text) {
+                         const char *text, const char *remedy) {
     const struct dwal__problem *row = problem->row;
     const struct dwal__finding *finding = &problem->finding;
     struct dwal__json json;
@@ -149,7 +187,7 @@ static void problem_json(const struct dwal__check_problem *problem,
         dwal__json_u64(&json, "bit", finding->other);
     dwal__print_range(&json, "lsns", true, finding->lsn_from, finding->lsn_to);
     dwal__json_string(&json, "text", text);
-    dwal__json_string(&json, "remedy", row->remedy);
+    dwal__json_string(&json, "remedy", remedy);
     dwal__json_string(&json, "repair",
                       row->permit == DWAL__PERMIT_NEVER
                           ? NULL
@@ -175,7 +213,7 @@ bool dwal__print_problem(const struct dwal__check *check,
     char text[DWAL__PROBLEM_TEXT_SIZE];
     dwal__problem_text(row, &problem->finding, text);
     if (check->settings->json) {
-        problem_json(problem, text);
+        problem_json(problem, text, remedy_text(check, row));
     } else if (!note || hole || check->settings->verbose) {
         char place[320];
         place_text(&problem->finding, place, sizeof place);
@@ -189,7 +227,8 @@ bool dwal__print_problem(const struct dwal__check *check,
                          row->number, row->name, place);
         dwal__print_line(DWAL__STYLE_PLAIN, "    %s", text);
         if (!note || hole)
-            dwal__print_line(DWAL__STYLE_PLAIN, "    remedy: %s", row->remedy);
+            dwal__print_line(DWAL__STYLE_PLAIN, "    remedy: %s",
+                             remedy_text(check, row));
     }
     return dwal__check_permits(check, row);
 }

@@ -64,3 +64,10 @@ void dwal__print_range(struct dwal__json *json, const char *name, bool present,
         dwal__json_u64(json, "to", to);
     dwal__json_object_close(json);
 }
+
+enum dwal__print_mends dwal__print_mends(const struct dwal__check *check) {
+    const struct dwal__repair_plan *plan = check->plan;
+    if (plan == NULL || plan->patches == 0)
+        return DWAL__MENDS_NOTHING;
+    return plan->lost_from > plan->lost_to ? DWAL__MENDS_ALL : DWAL__MENDS_SOME;
+}

@@ -42,6 +42,12 @@ static void next_left(const struct dwal__check *check) {
             DWAL__STYLE_BOLD,
             "next: restore the missing records from a copy or a replica; the "
             "log itself needs no repair, and can be opened without them");
+    else if (dwal__print_mends(check) == DWAL__MENDS_ALL)
+        dwal__print_line(
+            DWAL__STYLE_BOLD,
+            "next: copy the directory, then let walfsck -y %s mend it as said "
+            "above, which loses no record",
+            path);
     else if (check->counts[DWAL__SEVERITY_DAMAGE] > 0 ||
              recovery->verdict == DWAL__VERDICT_CORRUPT)
         dwal__print_line(

@@ -100,13 +100,22 @@ static uint64_t problems_count(const struct dwal__check *check) {
            check->counts[DWAL__SEVERITY_FATAL];
 }
 
+static bool repairable(const struct dwal__check *check) {
+    enum dwal__verdict verdict = check->recovery.verdict;
+    return verdict == DWAL__VERDICT_TORN || verdict == DWAL__VERDICT_CORRUPT;
+}
+
 /* Recovers, and prints what came of it. Sets *@permitted to whether the
- * settings allow to repair all of it. */
-static int look(struct dwal__check *check, bool *permitted,
-                struct dwal_error *error) {
+ * settings allow to repair all of it. With @fix, which is to be released, the
+ * repair is planned first, so that what is said of damage knows what becomes of
+ * it. */
+static int look(struct dwal__check *check, struct dwal__fix *fix,
+                bool *permitted, struct dwal_error *error) {
     int code = dwal__check_run(check, error);
     if (code != DWAL_OK)
         return code;
+    if (fix != NULL && repairable(check) && check->settings->salvage == NULL)
+        dwal__fix_plan(check, fix);
     dwal__print_verdict(check);
     *permitted = check->settings->permit != DWAL__PERMIT_NEVER ||
                  check->settings->rebuild;
@@ -118,7 +127,8 @@ static int look(struct dwal__check *check, bool *permitted,
 
 /* Repairs, and looks again. Returns the exit code so far; the error of a repair
  * that did not succeed is printed. */
-static int repair(struct dwal__check *check, struct dwal__print_result *result,
+static int repair(struct dwal__check *check, struct dwal__fix *fix,
+                  struct dwal__print_result *result,
                   char undo[DWAL__FIX_PATH_SIZE]) {
     const struct dwal__check_settings *settings = check->settings;
     struct dwal_error error;
@@ -131,14 +141,15 @@ static int repair(struct dwal__check *check, struct dwal__print_result *result,
         return dwal__print_error(settings, &error,
                                  DWAL__EXIT_ERROR | DWAL__EXIT_DAMAGED);
     }
-    int code = dwal__fix_run(check, undo, &error);
+    int code = dwal__fix_run(check, fix, undo, &error);
     result->repaired = code == DWAL_OK && undo[0] != '\0';
     if (code == DWAL_OK && !result->repaired) {
         dwal__print_not_rebuilt(check);
         return dwal__check_status(check);
     }
+    check->plan = NULL; /* it was for what was there before */
     if (code == DWAL_OK)
-        code = look(check, &permitted, &error);
+        code = look(check, NULL, &permitted, &error);
     if (code != DWAL_OK)
         return dwal__print_error(settings, &error,
                                  code == DWAL_EAGAIN
@@ -150,20 +161,18 @@ static int repair(struct dwal__check *check, struct dwal__print_result *result,
 
 #define STATUS_FAILED (DWAL__EXIT_ERROR | DWAL__EXIT_CANCELLED)
 
-static int check_log(struct dwal__check *check) {
+static int check_log(struct dwal__check *check, struct dwal__fix *fix) {
     struct dwal_error error;
     bool permitted;
     char undo[DWAL__FIX_PATH_SIZE] = "";
-    int code = look(check, &permitted, &error);
+    int code = look(check, fix, &permitted, &error);
     if (code != DWAL_OK)
         return dwal__print_error(check->settings, &error, code_status(code));
     struct dwal__print_result result = {.status = dwal__check_status(check),
                                         .problems = problems_count(check),
                                         .verdict = check->recovery.verdict};
-    bool repairable = result.verdict == DWAL__VERDICT_TORN ||
-                      result.verdict == DWAL__VERDICT_CORRUPT;
-    if (repairable && permitted) {
-        result.status = repair(check, &result, undo);
+    if (repairable(check) && permitted) {
+        result.status = repair(check, fix, &result, undo);
         if ((result.status & STATUS_FAILED) != 0)
             return result.status;
     } else if (check->settings->salvage != NULL) {
@@ -171,8 +180,8 @@ static int check_log(struct dwal__check *check) {
         if (code != DWAL_OK)
             return dwal__print_error(check->settings, &error,
                                      code_status(code));
-    } else if (repairable) {
-        dwal__fix_preview(check);
+    } else if (repairable(check)) {
+        dwal__fix_preview(check, fix);
     }
     result.left = problems_count(check);
     dwal__print_summary(check, &result);
@@ -197,6 +206,7 @@ static int undo_log(struct dwal__check *check) {
 
 static int run(const struct dwal__check_settings *settings) {
     struct dwal__check check;
+    struct dwal__fix fix = {.code = DWAL_OK};
     struct dwal_error error;
     int status;
     int code = dwal__check_open(&check, settings, dwal__disk_kernel(), &error);
@@ -205,7 +215,8 @@ static int run(const struct dwal__check_settings *settings) {
     else if (settings->undo_apply != NULL)
         status = undo_log(&check);
     else
-        status = check_log(&check);
+        status = check_log(&check, &fix);
+    dwal__fix_release(&check, &fix);
     dwal__check_close(&check);
     return status;
 }

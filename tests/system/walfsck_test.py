@@ -385,6 +385,11 @@ def test_flipped_bit_is_put_back():
             damaged = state(log)
             preview = run("walfsck", str(log))
             check(b"lose no record" in preview.out, (place, preview))
+            preen = run("walfsck", "-p", str(log))
+            check(preen == preview, (place, preen, preview))
+            for wrong in (b"is lost", b"are lost", b"y ends the log",
+                          b"gives them up", b"restore"):
+                check(wrong not in preview.out, (place, wrong, preview))
             check(state(log) == damaged, place)
             status, found = lines(log, "-y")
             check(status == 1, (place, found))
