@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Checks the models of the hand-over and of the event descriptor with spin, and
-that they can fail: with a step left out an error must be found. Skipped without
+"""Checks the models of the hand-over, of the event descriptor and of a loop that
+does the log's work with spin, and that they can fail: with a step left out an error must be found. Skipped without
 spin or a C compiler."""
 import os
 import re
@@ -11,7 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-MUTANTS = {"handover.pml": range(1, 8), "events.pml": range(1, 7)}
+MUTANTS = {"handover.pml": range(1, 8), "events.pml": range(1, 7),
+           "loop.pml": range(1, 6)}
 SKIP = 77
 
 
