@@ -392,6 +392,8 @@ static int settings_run(const struct dwal__put_settings *settings) {
     if (dwal_open(settings->path, &settings->options, &put.log, &error) !=
         DWAL_OK) {
         dwal__cli_error("%s", error.text);
+        if (error.code == DWAL_EINVAL) /* an option that cannot be */
+            status = DWAL__EXIT_USAGE;
         if (absent) /* what could not become a log is not left, if empty */
             rmdir(settings->path);
         goto fds;

@@ -20,8 +20,9 @@
  *         die(error.text);
  *     dwal_close(log, &error);
  *
- * LSNs are 1, 2, 3 …, dense over all records of the log. What is cut off
- * (dwal_cut) gives its LSNs back.
+ * LSNs are 1, 2, 3 …, dense over all records of the log, but for the holes of a
+ * log that walfsck --salvage made: cursors tell each (DWAL_ECORRUPT, with the
+ * LSN to seek to). What is cut off (dwal_cut) gives its LSNs back.
  *
  * Durability. A record is durable when dwal_wait or dwal_commit returned 0 for
  * it, or when its LSN is at or below dwal_durable_lsn. It is then found again
@@ -50,8 +51,8 @@
  * once there is space or a trim has let a segment go.
  *
  * Every function returns 0 or a negative DWAL_E… code, and tells the detail in
- * @error, which may be NULL. On failure outputs are left alone. The library
- * never prints, never exits, and calls only options.log.
+ * @error, which may be NULL. On failure outputs are left alone, unless the
+ * function says otherwise. The library never prints, never exits, and calls only options.log.
  *
  * Threads. All functions on a struct dwal may be called from any thread at any
  * time, except that nothing may be called once dwal_close has begun, but for
@@ -270,7 +271,8 @@ struct dwal_record {
  *
  * Returns 0, or:
  *   DWAL_EINVAL       an option is out of its limits (the text names it)
- *   DWAL_ENOENT       no log here, and not asked to create one
+ *   DWAL_ENOENT       no log here, and not asked to create one; or its
+ *                     directory has no parent
  *   DWAL_EEXIST       DWAL_CREATE_NEW, and there is one
  *   DWAL_EBUSY        another writer, perhaps in this process, has it; or one
  *                     that is gone has I/O on its way that never came back

@@ -220,7 +220,8 @@ static int directory_open(struct dwal *log, struct dwal_error *error) {
     log->dir = ops->dir_open(log->disk, log->path);
     if (log->dir == -ENOENT && log->options.create != DWAL_CREATE_NEVER) {
         int made = ops->dir_make(log->disk, log->path);
-        if (made < 0 && made != -EEXIST)
+        /* No parent: the open below says so, with DWAL_ENOENT. */
+        if (made < 0 && made != -EEXIST && made != -ENOENT)
             return dwal__creation_refused(log, made, "", error);
         log->dir = ops->dir_open(log->disk, log->path);
     }

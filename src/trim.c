@@ -36,8 +36,9 @@ static void trim_held(struct dwal *log, uint64_t lsn, uint64_t granted) {
         granted = atomic_load(&log->first_lsn);
     if (!atomic_exchange(&log->held_told, true))
         dwal__tell(log, DWAL_LOG_NOTICE,
-                   "%s: a lease holds back a trim below LSN %llu; the log "
-                   "begins with %llu until it moves on",
+                   "%s: a lease holds back a trim (dwal_trim or retention) "
+                   "below LSN %llu; the log begins with %llu until the "
+                   "lease moves on",
                    log->path, (unsigned long long)lsn,
                    (unsigned long long)granted);
     dwal__retention_need(log);

@@ -27,7 +27,10 @@
  *
  * Threads. Everything happens on the thread of the loop, callbacks included; none
  * is called from inside the function that takes the request. Cuts, trims and
- * closing run in libuv's pool, the log has threads of its own. set_term and
+ * closing run in libuv's pool, the log has threads of its own. By default the
+ * loop submits and reaps the log's writes (DWAL_SUBMIT_CALLER): a submission that
+ * the kernel does not return from (a frozen filesystem) holds it up until it
+ * ends; options.log chooses otherwise. set_term and
  * set_vote block for one commit, as they do in libraft.
  *
  * Errors. What a function returns is told in io->errmsg: the place, the cause,

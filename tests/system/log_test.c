@@ -87,6 +87,10 @@ static void test_open_modes(void **state) {
     struct dwal_options options = options_small(DWAL_CREATE_NEVER);
     assert_int_equal(dwal_open(path, &options, &log, &error), DWAL_ENOENT);
     assert_int_equal(tempdir_count(path, ""), 2); /* . and .. */
+    char orphan[4096];
+    snprintf(orphan, sizeof orphan, "%s/none/log", path);
+    options.create = DWAL_CREATE_IF_ABSENT;
+    assert_int_equal(dwal_open(orphan, &options, &log, &error), DWAL_ENOENT);
     options.create = DWAL_CREATE_NEW;
     error = (struct dwal_error){.text = "untouched"};
     assert_int_equal(dwal_open(path, &options, &log, &error), DWAL_OK);

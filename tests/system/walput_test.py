@@ -302,6 +302,13 @@ def test_usage():
             check(result.out == b"" and not list(d.iterdir()), arguments)
 
 
+def test_option_that_the_library_refuses():
+    with directory() as d:
+        result = put(d / "log", b"a\n", "--segment-size", "100000", status=16)
+        check("segment_size" in result.err, result)
+        check(not (d / "log").exists(), "nothing is made")
+
+
 def test_help_and_version():
     result = run("walput", "--help")
     check(result.status == 0 and result.err == "", result)
