@@ -310,10 +310,22 @@ static void stats_print(const struct put *put) {
     dwal__put_stats_print(put->log, put->settings->stats);
 }
 
+/* With --keep, when all is appended: no more than those stay. */
+static void rest_trim(struct put *put) {
+    uint64_t keep = put->settings->keep;
+    struct dwal_error error;
+    if (keep == 0 || put->error[0] != '\0' || put->last_lsn <= keep)
+        return;
+    if (dwal_wait(put->log, put->last_lsn, -1, &error) != DWAL_OK ||
+        dwal_trim(put->log, put->last_lsn - keep + 1, &error) != DWAL_OK)
+        put_fail(put, "", error.text);
+}
+
 /* Appends all of the input to the open log, and closes it. */
 static int put_run(struct put *put) {
     double begin = seconds_now();
     threads_run(put);
+    rest_trim(put);
     if (put->settings->stats != DWAL__PUT_STATS_NONE)
         stats_print(put);
     uint64_t durable = dwal_durable_lsn(put->log);

@@ -192,6 +192,7 @@ def test_start_trimmed():
         check("LSNs 3 to " in follower.stop(), follower.messages)
         check(len(follower.gaps) == 1, follower.gaps)
         check(run("waldump", "--start", "3", str(log)).status == 8, "status")
+        check(fsck_summary(log)[1]["first_lsn"] == 9501, "--keep")
 
 
 def test_nothing_undurable():
