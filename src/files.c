@@ -772,8 +772,11 @@ static void requests_serve(struct dwal__files *files, uint64_t seen) {
 static void *keeper_main(void *argument) {
     struct dwal *log = argument;
     struct dwal__files *files = log->files;
-    while (!atomic_load(&files->stop)) {
+    for (;;) {
+        /* Before stop is looked at, which is set before the wake-up. */
         uint32_t seen = atomic_load(&files->wake);
+        if (atomic_load(&files->stop))
+            break;
         pthread_mutex_lock(&files->lock);
         uint64_t requests = files->requests;
         pthread_mutex_unlock(&files->lock);

@@ -82,8 +82,11 @@ static void retention_try(struct dwal *log) {
 
 static void *retention_main(void *argument) {
     struct dwal *log = argument;
-    while (!atomic_load(&log->retention_stop)) {
+    for (;;) {
+        /* Before stop is looked at, which is set before the wake-up. */
         uint32_t seen = atomic_load(&log->retention_wake);
+        if (atomic_load(&log->retention_stop))
+            break;
         retention_try(log);
         dwal__futex_wait(&log->retention_wake, seen, DWAL__NEVER);
     }
